@@ -1,0 +1,87 @@
+/**
+ * Bytes: joining, comparing, and their strict text forms.
+ */
+import { AssayError } from './errors.ts'
+
+const HEX = /^(?:[0-9a-f]{2})*$/
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+/** Characters handed to String.fromCharCode at once; far below every engine's argument limit. */
+const CHUNK = 0x2000
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0
+  for (const part of parts) length += part.length
+  const joined = new Uint8Array(length)
+  let offset = 0
+  for (const part of parts) {
+    joined.set(part, offset)
+    offset += part.length
+  }
+  return joined
+}
+
+/** Equality of public values; not constant in time. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+export function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
+
+/** `value` as eight bytes, most significant first. `value` is a safe integer >= 0. */
+export function u64be(value: number): Uint8Array {
+  const bytes = new Uint8Array(8)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value))
+  return bytes
+}
+
+export function toHex(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += byte.toString(16).padStart(2, '0')
+  return text
+}
+
+/** Strict: lower case, even length. */
+export function fromHex(text: string): Uint8Array {
+  if (!HEX.test(text)) {
+    throw new AssayError(
+      'bytes/malformed',
+      `expected lower-case hexadecimal of even length, got ${clip(text)}`,
+    )
+  }
+  const bytes = new Uint8Array(text.length / 2)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
+  return bytes
+}
+
+/** Standard alphabet, padded (RFC 4648, section 4). */
+export function toBase64(bytes: Uint8Array): string {
+  let binary = ''
+  for (let i = 0; i < bytes.length; i += CHUNK) binary += String.fromCharCode(...bytes.subarray(i, i + CHUNK))
+  return btoa(binary)
+}
+
+/** Strict: standard alphabet, padded, no white space, unused bits zero. */
+export function fromBase64(text: string): Uint8Array {
+  const refuse = () => new AssayError('bytes/malformed', `expected standard padded base64, got ${clip(text)}`)
+  if (!BASE64.test(text)) throw refuse()
+  const binary = atob(text)
+  const bytes = new Uint8Array(binary.length)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i)
+  if (
+    text.length > 0 &&
+    toBase64(bytes.subarray(bytes.length - ((bytes.length - 1) % 3) - 1)) !== text.slice(-4)
+  ) {
+    throw refuse()
+  }
+  return bytes
+}
+
+function clip(text: string): string {
+  return text.length > 40
+    ? `${JSON.stringify(text.slice(0, 40))}… (${text.length} characters)`
+    : JSON.stringify(text)
+}
