@@ -1,0 +1,4 @@
+/** `npm run build`: the kernels and TypeScript; installs first where needed. */
+import { prepare } from './prepare.mjs'
+
+prepare()
