@@ -10,7 +10,17 @@
  */
 import type { Json } from '../core/errors.ts'
 
-export interface StateKind<State> {
+/** Values with one canonical encoding: what task inputs, outputs and states are hashed and sent as. */
+export interface ValueCodec<Value> {
+  /** Refuses, with a typed error, what is not a value of this codec. */
+  assert(value: unknown): asserts value is Value
+  /** The one canonical encoding. */
+  encode(value: Value): Uint8Array
+  /** Strict inverse of `encode`. */
+  decode(bytes: Uint8Array): Value
+}
+
+export interface StateKind<State> extends ValueCodec<State> {
   /** Name of the kind, part of the task id. */
   readonly name: string
   /** Everything that changes the encodings; part of the task id. */
@@ -26,12 +36,6 @@ export interface StateKind<State> {
    * 0 claims that the state cannot be guessed.
    */
   readonly guessProbability: number
-  /** Refuses, with a typed error, what is not a state of this kind. */
-  assert(value: unknown): asserts value is State
-  /** The one canonical encoding of the whole state: for output digests, evidence and transport. */
-  encode(state: State): Uint8Array
-  /** Strict inverse of `encode`. */
-  decode(bytes: Uint8Array): State
   /** What the solver commits: `slots` encodings. */
   commit(state: State): readonly Uint8Array[]
   /** What the verifier accepts: for each slot, one to `alternatives` encodings. */
