@@ -40,9 +40,9 @@ export function tagged(tag: string, data: Uint8Array): Digest {
 
 /** `tagged` over fields, each prefixed with its length as eight bytes, most significant first. */
 export function hashFields(tag: string, fields: readonly Uint8Array[]): Digest {
-  const parts: Uint8Array[] = []
-  for (const field of fields) parts.push(u64be(field.length), field)
-  return tagged(tag, concatBytes(...parts))
+  const hash = nobleSha256.create().update(tagBlock(tag))
+  for (const field of fields) hash.update(u64be(field.length)).update(field)
+  return hash.digest() as Uint8Array as Digest
 }
 
 export function isDigest(bytes: Uint8Array): bytes is Digest {
