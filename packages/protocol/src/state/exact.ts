@@ -5,7 +5,7 @@
  * guessed, so each factory asks for, or defaults, the probability of a right guess.
  */
 import { AssayError, type Json } from '../core/errors.ts'
-import { describe } from './describe.ts'
+import { describeValue } from '../core/inspect.ts'
 import type { StateKind } from './kind.ts'
 
 export interface ExactKind<State> {
@@ -37,7 +37,7 @@ export function exactKind<State>(kind: ExactKind<State>): StateKind<State> {
 /** Throws `state/parameters` unless `value` lies in 0..1. */
 export function assertProbability(value: unknown, name: string): asserts value is number {
   if (typeof value !== 'number' || !(value >= 0 && value <= 1)) {
-    throw new AssayError('state/parameters', `expected ${name} from 0 to 1, got ${describe(value)}`)
+    throw new AssayError('state/parameters', `expected ${name} from 0 to 1, got ${describeValue(value)}`)
   }
 }
 
@@ -50,7 +50,7 @@ export function assertInteger(
   if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
     throw new AssayError(
       'state/parameters',
-      `expected ${name} to be an integer from ${min} to ${max}, got ${describe(value)}`,
+      `expected ${name} to be an integer from ${min} to ${max}, got ${describeValue(value)}`,
     )
   }
 }
@@ -60,7 +60,7 @@ export function assertPositive(value: unknown, name: string): asserts value is n
   if (typeof value !== 'number' || !(value > 0 && value < Number.POSITIVE_INFINITY)) {
     throw new AssayError(
       'state/parameters',
-      `expected ${name} to be a finite number > 0, got ${describe(value)}`,
+      `expected ${name} to be a finite number > 0, got ${describeValue(value)}`,
     )
   }
 }

@@ -16,6 +16,7 @@
  */
 import { concatBytes, equalBytes, utf8 } from '../core/bytes.ts'
 import { AssayError } from '../core/errors.ts'
+import { describeValue } from '../core/inspect.ts'
 import {
   byteReader,
   decodeText,
@@ -27,7 +28,6 @@ import {
   setLength,
   u32be,
 } from './binary.ts'
-import { describe, typeName } from './describe.ts'
 
 /** Element types: [code on the wire, bytes an element, class of the data]. Codes never change. */
 const DTYPES = {
@@ -118,7 +118,7 @@ export function assertTensor(value: unknown): asserts value is Tensor {
   if (typeof dtype !== 'string' || !Object.hasOwn(DTYPES, dtype)) {
     throw new AssayError(
       'state/type',
-      `expected a dtype of ${Object.keys(DTYPES).join(', ')}, got ${describe(dtype)}`,
+      `expected a dtype of ${Object.keys(DTYPES).join(', ')}, got ${describeValue(dtype)}`,
     )
   }
   const [, width, className] = DTYPES[dtype as Dtype]
@@ -276,7 +276,10 @@ function elementCount(shape: unknown): number {
   let count = 1
   for (const dim of shape as readonly unknown[]) {
     if (!Number.isSafeInteger(dim) || (dim as number) < 0) {
-      throw new AssayError('state/shape', `expected dimensions that are integers >= 0, got ${describe(dim)}`)
+      throw new AssayError(
+        'state/shape',
+        `expected dimensions that are integers >= 0, got ${describeValue(dim)}`,
+      )
     }
     count *= dim as number
   }
@@ -327,4 +330,9 @@ function decodeStrings(raw: Uint8Array, count: number): string[] {
   const texts = Array.from({ length: count }, () => decodeText(read.take(read.u32())))
   read.end()
   return texts
+}
+
+/** Name of a value's class; unlike `instanceof` it holds across realms. */
+function typeName(value: unknown): string {
+  return Object.prototype.toString.call(value).slice(8, -1)
 }
