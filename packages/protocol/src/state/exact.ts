@@ -6,15 +6,12 @@
  */
 import { AssayError, type Json } from '../core/errors.ts'
 import { describeValue } from '../core/inspect.ts'
-import type { StateKind } from './kind.ts'
+import type { StateKind, ValueCodec } from './kind.ts'
 
-export interface ExactKind<State> {
+export interface ExactKind<State> extends ValueCodec<State> {
   readonly name: string
   readonly parameters: { readonly [key: string]: Json }
   readonly guessProbability: number
-  assert(value: unknown): asserts value is State
-  encode(state: State): Uint8Array
-  decode(bytes: Uint8Array): State
 }
 
 export function exactKind<State>(kind: ExactKind<State>): StateKind<State> {

@@ -7,47 +7,72 @@
 import * as z from 'zod/mini'
 import { defineObject } from '../core/codec.ts'
 import { AssayError } from '../core/errors.ts'
+import { describeValue } from '../core/inspect.ts'
 import { exactKind } from './exact.ts'
-import type { StateKind } from './kind.ts'
+import type { StateKind, ValueCodec } from './kind.ts'
 
 /** Bytes of one encoded value. A state is meant to be small: large data belong in tensors, or behind a digest. */
 export const MAX_VALUE_BYTES = 2 ** 24
 
-const MAX_NAME = 128
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/
 
-export interface ValueStateOptions<T> {
-  /** Names the kind within the task id; change it when the meaning of the states changes. */
+export interface ValueCodecOptions<T> {
+  /** Names the meaning of the values; part of each encoding, so that values of different names never meet. */
   readonly name: string
-  /** Refuses what is not a state. It must leave what it accepts as it is: no defaults, no transforms. */
+  /** Refuses what is not a value. It must leave what it accepts as it is: no defaults, no transforms. */
   readonly schema?: z.ZodMiniType<T>
+}
+
+export interface ValueStateOptions<T> extends ValueCodecOptions<T> {
   /** Probability of guessing one state; there is no default, since it depends on what the values are. */
   readonly guessProbability: number
 }
 
 /**
- * Values: null, booleans, Unicode text, `Uint8Array`, finite numbers, bigints of 64 bits, and arrays and plain
- * objects of these. `undefined` is refused, also in a field. Errors are those of core/codec.ts.
+ * The codec of values that are null, booleans, Unicode text, `Uint8Array`, finite numbers, bigints of 64 bits,
+ * or arrays and plain objects of these. `undefined` is refused, also in a field. For the inputs and outputs of
+ * tasks. Errors are those of core/codec.ts.
+ *
+ * @throws AssayError `state/parameters` unless `name` is 1 to 128 letters, digits and `._/-`.
+ */
+export function valueCodec<T = unknown>(options: ValueCodecOptions<T>): ValueCodec<T> {
+  const { name, schema = z.unknown() as z.ZodMiniType<T> } = options
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw new AssayError(
+      'state/parameters',
+      `expected a name of 1 to 128 letters, digits and ._/-, got ${describeValue(name)}`,
+    )
+  }
+  const codec = defineObject<T>({
+    type: `assay/value/${name}`,
+    version: 1,
+    schema,
+    maxBytes: MAX_VALUE_BYTES,
+  })
+  return {
+    assert(value): asserts value is T {
+      codec.encode(value as T)
+    },
+    encode: codec.encode,
+    decode: codec.decode,
+  }
+}
+
+/**
+ * Exact states that are values of `valueCodec`.
  *
  * @example
  * const rows = valueState<{ id: number }>({ name: 'row', guessProbability: 0 })
  */
 export function valueState<T = unknown>(options: ValueStateOptions<T>): StateKind<T> {
   const { name, guessProbability } = options
-  if (typeof name !== 'string' || name.length === 0 || name.length > MAX_NAME) {
-    throw new AssayError('state/parameters', `expected a name of 1 to ${MAX_NAME} characters`)
-  }
-  const codec = defineObject<T>({
-    type: 'assay/state/value',
-    version: 1,
-    schema: options.schema ?? (z.unknown() as z.ZodMiniType<T>),
-    maxBytes: MAX_VALUE_BYTES,
-  })
+  const codec = valueCodec<T>(options)
   return exactKind<T>({
     name: 'value',
     parameters: { name },
     guessProbability,
     assert(value): asserts value is T {
-      codec.encode(value as T)
+      codec.assert(value)
     },
     encode: codec.encode,
     decode: codec.decode,
