@@ -1,0 +1,93 @@
+/**
+ * The signed commitment that binds a response to its request, task, input and solver.
+ *
+ * The published lazy verifier never looks at the output, and nothing stops a proof from being sent with
+ * another request. Here a solver signs a Proof-of-Execution v2 (core/poe.ts) whose result digest covers
+ * both the output and the proof, before any challenge is drawn; what it signed is what it can be held to.
+ */
+import { equalBytes, fromHex } from '../../core/bytes.ts'
+import { type Digest, hashFields, tagged } from '../../core/digest.ts'
+import { type Rejection, reject } from '../../core/errors.ts'
+import type { KeyPair } from '../../core/keys.ts'
+import { commitExecution, type SignedExecution, signExecution, verifyExecution } from '../../core/poe.ts'
+import type { ValueCodec } from '../../state/kind.ts'
+import type { TaskId } from '../../task/task.ts'
+import type { ProofBinding } from './items.ts'
+import type { SolverRequest } from './messages.ts'
+
+/** What a coordinator, or a requester without one, allots at intake. Both have 32 bytes. */
+export interface Job {
+  readonly requestId: Uint8Array
+  /** Drawn for this request alone, so that no proof can be made ahead or used again. */
+  readonly nonce: Uint8Array
+}
+
+export function inputDigest<Input>(task: { readonly input: ValueCodec<Input> }, input: Input): Digest {
+  return tagged('assay/task-input/v1', task.input.encode(input))
+}
+
+export function outputDigest<Output>(task: { readonly output: ValueCodec<Output> }, output: Output): Digest {
+  return tagged('assay/task-output/v1', task.output.encode(output))
+}
+
+/** What the salt and the commitment are made of. `task` is any task over `Input`. */
+export function bindProof<Input>(
+  task: { readonly id: TaskId; readonly input: ValueCodec<Input> },
+  request: SolverRequest<Input>,
+  { job, nodeId }: { readonly job: Job; readonly nodeId: string },
+): ProofBinding {
+  return {
+    requestId: job.requestId,
+    nonce: job.nonce,
+    taskId: task.id,
+    inputDigest: inputDigest(task, request.solverInput),
+    falsePositiveRate: request.falsePositiveRate,
+    nodeId,
+  }
+}
+
+export interface ResultDigests {
+  readonly output: Digest
+  readonly proof: Digest
+}
+
+export function resultDigest({ output, proof }: ResultDigests): Digest {
+  return hashFields('assay/spex-result/v1', [output, proof])
+}
+
+function executionFields(binding: ProofBinding, result: ResultDigests) {
+  return {
+    requestId: binding.requestId,
+    taskDigest: fromHex(binding.taskId) as Digest,
+    inputDigest: binding.inputDigest,
+    resultDigest: resultDigest(result),
+    nodeId: binding.nodeId,
+    nonce: binding.nonce,
+  }
+}
+
+export function signResult(
+  binding: ProofBinding,
+  { result, key }: { readonly result: ResultDigests; readonly key: KeyPair },
+): Promise<SignedExecution> {
+  return signExecution(executionFields(binding, result), key)
+}
+
+/** The commitment's digest, which challenges are drawn after; or why it binds something else. */
+export async function verifyResult(
+  commitment: SignedExecution,
+  { binding, result }: { readonly binding: ProofBinding; readonly result: ResultDigests },
+): Promise<{ readonly ok: true; readonly value: Digest } | Rejection> {
+  const expected = commitExecution(executionFields(binding, result))
+  const verdict = await verifyExecution(commitment)
+  if (!verdict.ok) return verdict
+  const found = commitExecution(commitment.fields)
+  if (!equalBytes(found, expected)) {
+    return reject(
+      'sampling/commitment',
+      'expected a signed commitment to this request, task, input, output and proof, got one to something else: ' +
+        'reject the response',
+    )
+  }
+  return { ok: true, value: expected }
+}
