@@ -191,6 +191,10 @@ export const CORE_ERRORS = {
     meaning: 'A key is not of a supported type, size or encoding.',
     remedy: 'Use Ed25519 (32 bytes), or RSA of 3,072 bits as SPKI or PKCS #8.',
   },
+  'key/unavailable': {
+    meaning: 'The runtime has no WebCrypto, which RSA and new keys need.',
+    remedy: 'Use a current Node, or serve the page over HTTPS.',
+  },
   'signature/invalid': {
     meaning: 'A signature does not verify.',
     remedy: 'Reject what it signs.',
