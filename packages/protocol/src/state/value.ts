@@ -66,7 +66,7 @@ export function valueCodec<T = unknown>(options: ValueCodecOptions<T>): ValueCod
  */
 export function valueState<T = unknown>(options: ValueStateOptions<T>): StateKind<T> {
   const { name, guessProbability } = options
-  const codec = valueCodec<T>(options)
+  const codec: ValueCodec<T> = valueCodec<T>(options)
   return exactKind<T>({
     name: 'value',
     parameters: { name },
