@@ -6,6 +6,10 @@ export const RECEIPT_ERRORS = {
     meaning: 'The file is not a receipt: not a DSSE envelope around the statement that this release knows.',
     remedy: 'Pass the file that `assay verify` or `assay demo` wrote, unchanged.',
   },
+  'receipt/unopened': {
+    meaning: 'A receipt was asked for a response that never opened: malformed, or not signed by a solver.',
+    remedy: 'Keep the response and its evidence instead; there is nobody to hold to it.',
+  },
   'receipt/signature': {
     meaning: 'The signature of the receipt does not verify under the key that it names.',
     remedy: 'The receipt was altered or forged: reject it.',

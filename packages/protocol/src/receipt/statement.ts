@@ -8,6 +8,9 @@
  */
 import * as z from 'zod/mini'
 import { parseWith } from '../core/codec.ts'
+import { KEY_TYPES } from '../core/keys.ts'
+import { seedSourceSchema } from '../core/seed.ts'
+import { PROOF_KINDS } from '../method/sampling/proof.ts'
 
 export const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1'
 export const PREDICATE_TYPE = 'urn:assay:receipt:v1'
@@ -15,22 +18,18 @@ export const PREDICATE_TYPE = 'urn:assay:receipt:v1'
 export const MAX_LISTED_INDICES = 10_000
 
 const hex32 = z.string().check(z.regex(/^[0-9a-f]{64}$/))
-const hexText = z.string().check(z.regex(/^(?:[0-9a-f]{2})*$/), z.maxLength(8192))
+const keyBytes = z.string().check(z.regex(/^(?:[0-9a-f]{2})*$/), z.maxLength(8192))
 const share = z.number().check(z.minimum(0), z.maximum(1))
 const count = z.int().check(z.minimum(0))
 const text = z.string().check(z.maxLength(4096))
 
-const publicKey = z.strictObject({ type: z.enum(['ed25519', 'rsa-pss-3072']), bytes: hexText })
+const publicKey = z.strictObject({ type: z.enum(KEY_TYPES), bytes: keyBytes })
 
-const commitment = z.strictObject({
-  requestId: hex32,
-  nonce: hex32,
-  taskDigest: hex32,
-  inputDigest: hex32,
-  resultDigest: hex32,
-  nodeId: hex32,
-  publicKey,
-  signature: hexText,
+const solver = z.strictObject({
+  /** The signed Proof-of-Execution, in the JSON form of core/poe.ts. */
+  execution: z.json(),
+  /** When the verifier received it, in Unix seconds: a beacon round must be later. */
+  receivedAtSeconds: count,
 })
 
 const evidence = z.strictObject({
@@ -45,17 +44,18 @@ const check = z.strictObject({
   method: z.literal('sampling'),
   profile: z.literal('assay'),
   verifier: z.enum(['lazy', 'adversarial', 'baseline']),
-  proofKind: z.enum(['bloom', 'fingerprint']),
+  proofKind: z.enum(PROOF_KINDS),
   proofDigest: hex32,
   states: count,
   samples: count,
+  verificationRatio: share,
   falsePositiveRate: share,
   guessProbability: share,
   outputBinding: z.nullable(z.enum(['claimed', 'derived', 'unbound'])),
   faked: z.nullable(share),
   confidence: z.nullable(share),
   /** Where the challenge seed came from; resolved by core/seed.ts. */
-  seed: z.json(),
+  seed: seedSourceSchema,
   indices: z.nullable(z.array(count).check(z.maxLength(MAX_LISTED_INDICES))),
 })
 
@@ -63,7 +63,7 @@ const predicate = z.strictObject({
   task: z.strictObject({ id: hex32, name: text, version: text, content: z.record(z.string(), z.string()) }),
   input: z.strictObject({ digest: hex32 }),
   output: z.strictObject({ digest: hex32 }),
-  solver: commitment,
+  solver,
   check,
   verdict: z.strictObject({ isVerified: z.boolean(), countItems: count, evidence: z.nullable(evidence) }),
   verifier: z.strictObject({ nodeId: hex32, publicKey }),

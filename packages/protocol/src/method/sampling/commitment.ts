@@ -5,11 +5,11 @@
  * another request. Here a solver signs a Proof-of-Execution v2 (core/poe.ts) whose result digest covers
  * both the output and the proof, before any challenge is drawn; what it signed is what it can be held to.
  */
-import { equalBytes, fromHex } from '../../core/bytes.ts'
+import { fromHex } from '../../core/bytes.ts'
 import { type Digest, hashFields, tagged } from '../../core/digest.ts'
-import { type Rejection, reject } from '../../core/errors.ts'
-import type { KeyPair } from '../../core/keys.ts'
-import { commitExecution, type SignedExecution, signExecution, verifyExecution } from '../../core/poe.ts'
+import type { Verdict } from '../../core/errors.ts'
+import type { KeyPair, NodeId } from '../../core/keys.ts'
+import { type ExecutionFields, type SignedExecution, signExecution, verifyExecution } from '../../core/poe.ts'
 import type { ValueCodec } from '../../state/kind.ts'
 import type { TaskId } from '../../task/task.ts'
 import type { ProofBinding } from './items.ts'
@@ -34,7 +34,7 @@ export function outputDigest<Output>(task: { readonly output: ValueCodec<Output>
 export function bindProof<Input>(
   task: { readonly id: TaskId; readonly input: ValueCodec<Input> },
   request: SolverRequest<Input>,
-  { job, nodeId }: { readonly job: Job; readonly nodeId: string },
+  { job, nodeId }: { readonly job: Job; readonly nodeId: NodeId },
 ): ProofBinding {
   return {
     requestId: job.requestId,
@@ -55,7 +55,7 @@ export function resultDigest({ output, proof }: ResultDigests): Digest {
   return hashFields('assay/spex-result/v1', [output, proof])
 }
 
-function executionFields(binding: ProofBinding, result: ResultDigests) {
+function executionFields(binding: ProofBinding, result: ResultDigests): ExecutionFields {
   return {
     requestId: binding.requestId,
     taskDigest: fromHex(binding.taskId) as Digest,
@@ -73,21 +73,11 @@ export function signResult(
   return signExecution(executionFields(binding, result), key)
 }
 
-/** The commitment's digest, which challenges are drawn after; or why it binds something else. */
+/** The commitment's digest, which challenges are drawn after; or why it is not one to this result. */
 export async function verifyResult(
   commitment: SignedExecution,
   { binding, result }: { readonly binding: ProofBinding; readonly result: ResultDigests },
-): Promise<{ readonly ok: true; readonly value: Digest } | Rejection> {
-  const expected = commitExecution(executionFields(binding, result))
-  const verdict = await verifyExecution(commitment)
-  if (!verdict.ok) return verdict
-  const found = commitExecution(commitment.fields)
-  if (!equalBytes(found, expected)) {
-    return reject(
-      'sampling/commitment',
-      'expected a signed commitment to this request, task, input, output and proof, got one to something else: ' +
-        'reject the response',
-    )
-  }
-  return { ok: true, value: expected }
+): Promise<Verdict<Digest>> {
+  const verdict = await verifyExecution(commitment, executionFields(binding, result))
+  return verdict.ok ? { ok: true, value: verdict.value.commitment } : verdict
 }

@@ -6,14 +6,6 @@ export const SAMPLING_ERRORS = {
     meaning: 'A solver or verifier was configured with values out of range, or that exclude each other.',
     remedy: 'The message names the field and its range.',
   },
-  'sampling/message': {
-    meaning: 'A request or response is not of its schema; unknown fields are refused.',
-    remedy: 'The message names the field and what it must be.',
-  },
-  'sampling/commitment': {
-    meaning: 'The signed commitment is not one over this request, task, input, output and proof.',
-    remedy: 'Reject the result: its solver did not stand by it.',
-  },
   'sampling/proof': {
     meaning: 'The proof does not have the kind, count or size that the task, the input and the rate give.',
     remedy: 'Reject the result.',

@@ -14,6 +14,7 @@
 import { concatBytes, fromHex, utf8 } from '../../core/bytes.ts'
 import { type Digest, hashFields, sha256 } from '../../core/digest.ts'
 import { hashItems } from '../../core/kernel.ts'
+import type { NodeId } from '../../core/keys.ts'
 import type { TaskId } from '../../task/task.ts'
 
 export const ITEM_BYTES = 16
@@ -28,8 +29,8 @@ export interface ProofBinding {
   readonly taskId: TaskId
   readonly inputDigest: Digest
   readonly falsePositiveRate: number
-  /** Node id of the solver, hexadecimal. */
-  readonly nodeId: string
+  /** Of the solver. */
+  readonly nodeId: NodeId
 }
 
 export function proofSalt(binding: ProofBinding): Digest {

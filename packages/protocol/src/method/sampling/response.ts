@@ -8,7 +8,7 @@
 import { equalBytes, fromBase64 } from '../../core/bytes.ts'
 import type { Digest } from '../../core/digest.ts'
 import { AssayError, attempt, reject, type Verdict } from '../../core/errors.ts'
-import type { SignedExecution } from '../../core/poe.ts'
+import { type SignedExecution, verifyExecution } from '../../core/poe.ts'
 import type { Task } from '../../task/task.ts'
 import { bindProof, type Job, outputDigest, verifyResult } from './commitment.ts'
 import { itemBlock, proofSalt } from './items.ts'
@@ -52,7 +52,9 @@ export async function openResponse<Input, State, Output>(
     return outputDigest(task, solverOutput)
   })
   if (!output.ok) return output
-  const binding = bindProof(task, solverRequest, { job: parts.job, nodeId: parts.commitment.fields.nodeId })
+  const signer = await verifyExecution(parts.commitment)
+  if (!signer.ok) return signer
+  const binding = bindProof(task, solverRequest, { job: parts.job, nodeId: signer.value.nodeId })
   const result = { output: output.value, proof: proofDigest(proof.value) }
   const committed = await verifyResult(parts.commitment, { binding, result })
   if (!committed.ok) return committed
