@@ -7,6 +7,7 @@
  * repeated keys, tags other than 42. Nothing of the result shares memory with the input.
  */
 import { CID } from 'multiformats/cid'
+import { isReservedKey } from './encodable.ts'
 import { AssayError, type ErrorCode } from './errors.ts'
 import { clipText } from './inspect.ts'
 
@@ -99,14 +100,6 @@ function readMap(reader: Reader, count: number, depth: number): { [key: string]:
   return map
 }
 
-/**
- * Keys that no object may have: `__proto__` reaches the prototype wherever an object is copied by
- * assignment, and `/` marks a link in DAG-JSON and in the JavaScript encoders.
- */
-export function isReservedKey(key: string): boolean {
-  return key === '__proto__' || key === '/'
-}
-
 function readSimple(reader: Reader, minor: number): unknown {
   switch (minor) {
     case 20:
@@ -120,8 +113,6 @@ function readSimple(reader: Reader, minor: number): unknown {
       throw refusal(reader, 'codec/not-canonical', 'a float of fewer than 64 bits')
     case 27:
       return readFloat(reader)
-    case 31:
-      throw refusal(reader, 'codec/not-canonical', 'an item of indefinite length')
     default:
       throw refusal(reader, 'codec/malformed', `simple value ${minor}, which DAG-CBOR does not have`)
   }

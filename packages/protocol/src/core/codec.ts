@@ -11,28 +11,21 @@
  * number of items; a refusal is always an `AssayError`.
  */
 import * as dagCbor from '@ipld/dag-cbor'
-import { CID } from 'multiformats/cid'
 import * as z from 'zod/mini'
 import { equalBytes } from './bytes.ts'
-import { isReservedKey, readCanonical } from './cbor-read.ts'
+import { readCanonical } from './cbor-read.ts'
 import { type Digest, tagged } from './digest.ts'
+import { checkEncodable, isPlainObject, MAX_DEPTH } from './encodable.ts'
 import { AssayError } from './errors.ts'
-import { describeValue, formatPath } from './inspect.ts'
-import { describeIssue, mainIssue } from './schema-issue.ts'
+import { describeValue } from './inspect.ts'
+import { describeIssue, mainIssue, schemaError } from './schema-issue.ts'
 
-/** Nested arrays and maps in one value. Our deepest object has 8; this leaves room and keeps recursion shallow. */
-export const MAX_DEPTH = 64
 /**
  * Items (numbers, texts, keys, arrays …) in one decoded value. A hostile object can make one heap object of
  * each byte (some 200 bytes of heap for an empty byte string): this bounds them to about 12 MB, and the time
  * of a refusal to tens of milliseconds. Large arrays travel as byte strings, which count once.
  */
 export const MAX_ITEMS = 2 ** 16
-/** CBOR integers have 64 bits and a sign. */
-const MAX_INTEGER = 2n ** 64n - 1n
-const MIN_INTEGER = -(2n ** 64n)
-
-const LONE_SURROGATE = /\p{Surrogate}/u
 
 export interface DecodeLimits {
   /** Bytes of the whole encoding. */
@@ -49,14 +42,14 @@ export interface DecodeLimits {
  * naming the path, for anything else (`undefined` included), and `codec/too-large` beyond 64 levels.
  */
 export function encodeCanonical(value: unknown): Uint8Array {
-  checkEncodable(value, [])
+  checkEncodable(value)
   return dagCbor.encode(value)
 }
 
 /**
  * Strict inverse of `encodeCanonical`. Integers within ±(2^53 - 1) come as numbers, others as bigints. Nothing
- * of the result shares memory with `bytes`. Throws `codec/too-large`, `codec/malformed`, `codec/not-canonical`,
- * and `codec/schema` for what `encodeCanonical` would refuse.
+ * of the result shares memory with `bytes`. Throws `codec/too-large`, `codec/malformed` and
+ * `codec/not-canonical`.
  */
 export function decodeCanonical(bytes: Uint8Array, limits: DecodeLimits): unknown {
   const { maxBytes, maxDepth = MAX_DEPTH, maxItems = MAX_ITEMS } = limits
@@ -113,7 +106,7 @@ export function defineObject<T>(definition: ObjectDefinition<T>): ObjectCodec<T>
   const encode = (value: T): Uint8Array => {
     checkBody(schema, value, type)
     const envelope = { type, v: version, body: value }
-    const items = checkEncodable(envelope, [])
+    const items = checkEncodable(envelope)
     if (items > maxItems) {
       throw new AssayError('codec/too-large', `${type}: expected at most ${maxItems} items, got ${items}`)
     }
@@ -158,7 +151,8 @@ function openEnvelope(envelope: unknown, type: string, version: number): unknown
     throw new AssayError('codec/unknown-version', message, { detail: { type, known: [version], got } })
   }
   const stray = Object.keys(envelope).find((key) => key !== 'type' && key !== 'v' && key !== 'body')
-  if (stray !== undefined) throw schemaError(type, [stray], { expected: 'no such field', got: 'it' })
+  if (stray !== undefined)
+    throw schemaError(type, [stray], { expected: 'no such field', got: describeValue(envelope[stray]) })
   if (!('body' in envelope)) throw schemaError(type, ['body'], { expected: 'a body', got: 'nothing' })
   return envelope.body
 }
@@ -176,93 +170,10 @@ function checkBody<T>(schema: z.ZodMiniType<T>, body: unknown, what: string): T 
   return parsed
 }
 
-function schemaError(
-  what: string,
-  path: readonly PropertyKey[],
-  { expected, got }: { readonly expected: string; readonly got: string },
-): AssayError {
-  const place = formatPath(path)
-  return new AssayError('codec/schema', `${what}: ${place}: expected ${expected}, got ${got}`, {
-    detail: { path: place, expected, got },
-  })
-}
-
 function tooManyBytes(what: string, length: number, maxBytes: number): AssayError {
   return new AssayError('codec/too-large', `${what}: expected at most ${maxBytes} bytes, got ${length}`, {
     detail: { maxBytes, bytes: length },
   })
-}
-
-/** Walks `value`, refusing what DAG-CBOR cannot hold. Returns the number of items, keys included. */
-function checkEncodable(value: unknown, path: PropertyKey[]): number {
-  if (typeof value !== 'object' || value === null) {
-    const fault = scalarFault(value)
-    if (fault !== undefined)
-      throw schemaError('canonical encoding', path, { expected: fault, got: describeValue(value) })
-    return 1
-  }
-  if (value instanceof Uint8Array) return 1
-  if (path.length >= MAX_DEPTH) {
-    throw new AssayError(
-      'codec/too-large',
-      `expected at most ${MAX_DEPTH} nested arrays and maps, got more`,
-      {
-        detail: { maxDepth: MAX_DEPTH },
-      },
-    )
-  }
-  if (Array.isArray(value)) return checkArray(value, path)
-  if (isPlainObject(value)) return checkObject(value, path)
-  if (CID.asCID(value) !== null) return 2
-  throw schemaError('canonical encoding', path, {
-    expected: 'a plain object, an array, a Uint8Array or a CID',
-    got: describeValue(value),
-  })
-}
-
-function checkArray(value: readonly unknown[], path: PropertyKey[]): number {
-  let items = 1
-  for (let i = 0; i < value.length; i++) {
-    path.push(i)
-    items += checkEncodable(value[i], path)
-    path.pop()
-  }
-  return items
-}
-
-function checkObject(value: { readonly [key: string]: unknown }, path: PropertyKey[]): number {
-  let items = 1
-  for (const key of Object.keys(value)) {
-    path.push(key)
-    if (isReservedKey(key) || LONE_SURROGATE.test(key)) {
-      throw schemaError('canonical encoding', path, {
-        expected: 'no such key: it is reserved or not Unicode',
-        got: 'it',
-      })
-    }
-    items += 1 + checkEncodable(value[key], path)
-    path.pop()
-  }
-  return items
-}
-
-/** What a scalar should have been, or undefined when it is fine. */
-function scalarFault(value: unknown): string | undefined {
-  switch (typeof value) {
-    case 'number':
-      if (!Number.isFinite(value)) return 'a finite number'
-      return Number.isInteger(value) && !Number.isSafeInteger(value)
-        ? 'an integer within ±(2^53 - 1), or a bigint'
-        : undefined
-    case 'bigint':
-      return value > MAX_INTEGER || value < MIN_INTEGER ? 'an integer of at most 64 bits' : undefined
-    case 'string':
-      return LONE_SURROGATE.test(value) ? 'Unicode text without lone surrogates' : undefined
-    case 'boolean':
-      return undefined
-    default:
-      return value === null ? undefined : 'a value that DAG-CBOR can hold'
-  }
 }
 
 /** Path of the first place where two trees of encodable values differ. */
@@ -280,13 +191,6 @@ function firstDifference(a: unknown, b: unknown, path: PropertyKey[]): PropertyK
 
 function isTree(value: unknown): value is { readonly [key: string]: unknown } {
   return Array.isArray(value) || isPlainObject(value)
-}
-
-/** Plain in any realm: its prototype is null, or an object whose prototype is null. */
-function isPlainObject(value: unknown): value is { readonly [key: string]: unknown } {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

@@ -6,7 +6,7 @@
  * whoever commits to a tree commits to `(size, root)`, and every verifier here takes both.
  *
  * Threat: proofs come from whoever profits from a false opening. The length of a proof follows from size
- * and index, and is checked before anything is hashed, so that a refusal costs at most 54 hashes (and one
+ * and index, and is checked before anything is hashed, so that a refusal costs at most 53 hashes (and one
  * of the leaf). The verifiers return a verdict for any input.
  */
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js'

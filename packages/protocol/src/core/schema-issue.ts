@@ -5,7 +5,8 @@
  * without one. An author's message in a schema (`z.string('a node id')`) says what was expected and wins.
  */
 import type * as z from 'zod/mini'
-import { clipText } from './inspect.ts'
+import { AssayError } from './errors.ts'
+import { clipText, formatPath } from './inspect.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -67,6 +68,18 @@ export function describeIssue(issue: z.core.$ZodRawIssue): string {
     default:
       return 'a valid value'
   }
+}
+
+/** `codec/schema`: `what` has the wrong thing at `path`. */
+export function schemaError(
+  what: string,
+  path: readonly PropertyKey[],
+  { expected, got }: { readonly expected: string; readonly got: string },
+): AssayError {
+  const place = formatPath(path)
+  return new AssayError('codec/schema', `${what}: ${place}: expected ${expected}, got ${got}`, {
+    detail: { path: place, expected, got },
+  })
 }
 
 /** The issue to tell: the first, and in a union the branch that got furthest. */
