@@ -3,6 +3,7 @@ import { prepare, runNode } from './prepare.mjs'
 
 const STEPS = [
   ['types', 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json'],
+  ['kernel', 'packages/protocol/scripts/build-kernel.mjs', '--check'],
   ['imports', 'scripts/check-imports.mjs'],
   ['errors', 'scripts/check-errors.mjs'],
   ['dead code', 'node_modules/knip/bin/knip.js', '--no-progress'],

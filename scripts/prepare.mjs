@@ -4,7 +4,8 @@
  * Uses nothing outside Node itself, because on a fresh clone there is nothing else.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -40,9 +41,26 @@ export function prepare() {
 
 /** The WebAssembly kernels, then TypeScript. Each looks for itself whether anything is stale. */
 export function build() {
-  const kernel = join(ROOT, 'packages/protocol/scripts/build-kernel.mjs')
-  if (existsSync(kernel)) quietly('build kernel', [process.execPath, [kernel]])
+  buildKernel()
   quietly('build', [process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-b']])
+}
+
+/** The compiler of the kernel takes seconds, so a stamp in dist remembers which sources it has seen. */
+function buildKernel() {
+  const folder = join(ROOT, 'packages/protocol')
+  const script = join(folder, 'scripts/build-kernel.mjs')
+  if (!existsSync(script)) return
+  const hash = createHash('sha256').update(readFileSync(script))
+  for (const name of readdirSync(join(folder, 'kernel'), { recursive: true }).sort()) {
+    const path = join(folder, 'kernel', name)
+    if (statSync(path).isFile()) hash.update(name).update(readFileSync(path))
+  }
+  const seen = hash.digest('hex')
+  const stamp = join(folder, 'dist/.kernel-sources')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === seen) return
+  quietly('build kernel', [process.execPath, [script]])
+  mkdirSync(dirname(stamp), { recursive: true })
+  writeFileSync(stamp, seen)
 }
 
 /** Compares the lock file with the record that npm leaves of what it installed; times do not matter. */
