@@ -1,7 +1,7 @@
 /**
- * The library in a browser: core, state, task and every verifier are bundled as a web page would bundle them,
- * no Node built-in may be reached, each module must load where only the web's globals exist, and each verifier
- * must stay within its budget (size-budget.json: bytes of the bundle, minified and gzipped).
+ * The library in a browser: core, state, task and every verifier (of proofs and of receipts) are bundled as a
+ * web page would bundle them, no Node built-in may be reached, each module must load where only the web's globals
+ * exist, and each verifier must stay within its budget (size-budget.json: bytes, minified and gzipped).
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
@@ -21,7 +21,7 @@ const MODULES = (readdirSync(SRC, { recursive: true }) as string[])
   .map((path) => path.replaceAll('\\', '/'))
   .filter((path) => path.endsWith('.ts') && !/\.(test|bench)\.ts$|(^|\/)testing\//.test(path))
   .sort()
-const VERIFIERS = MODULES.filter((path) => /^method\/.*\/verifier[^/]*\.ts$/.test(path))
+const VERIFIERS = MODULES.filter((path) => /^(method\/.*\/verifier[^/]*|receipt\/verify)\.ts$/.test(path))
 const ENTRY_POINTS = [...MODULES.filter((path) => /^(core|state|task)\//.test(path)), ...VERIFIERS]
 
 /** What a page has, and Node too; nothing of Node's own (process, Buffer, require, setImmediate). */
