@@ -92,11 +92,15 @@ export async function rsaKeyPair(pkcs8: Uint8Array): Promise<KeyPair> {
   const secretKey = pkcs8.slice()
   const { subtle } = crypto()
   let jwk: JsonWebKey
+  let canonical: ArrayBuffer
   try {
-    jwk = await subtle.exportKey('jwk', await subtle.importKey('pkcs8', secretKey, RSA, true, ['sign']))
+    const key = await subtle.importKey('pkcs8', secretKey, RSA, true, ['sign'])
+    ;[jwk, canonical] = await Promise.all([subtle.exportKey('jwk', key), subtle.exportKey('pkcs8', key)])
   } catch (cause) {
     throw refuse(cause)
   }
+  // Parsers pass over bytes behind the document; a key has one form here.
+  if (!equalBytes(new Uint8Array(canonical), secretKey)) throw refuse()
   const modulus = fromBase64Url(jwk.n ?? '')
   const publicKey = { type: 'rsa-pss-3072', bytes: concatBytes(SPKI_PREFIX, modulus, SPKI_SUFFIX) } as const
   if (jwk.e !== 'AQAB' || !isRsaSpki(publicKey.bytes)) throw refuse()
