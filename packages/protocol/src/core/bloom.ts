@@ -10,8 +10,9 @@
  * A miss is certain; a hit is statistical.
  */
 import { AssayError } from './errors.ts'
-import { hashInteger, ITEM_BYTES } from './hash-int.ts'
-import { type BloomBits, hasItems as hasItemsTwin, insertItems as insertItemsTwin } from './kernel-twin.ts'
+import { ITEM_BYTES } from './hash-int.ts'
+import * as kernel from './kernel.ts'
+import type { BloomBits } from './kernel-twin.ts'
 
 /** Plain data: `hashes` is k, `bits` holds L = 8 * bits.length bits, least significant bit of a byte first. */
 export type BloomFilter = BloomBits
@@ -80,32 +81,26 @@ export function createBloom(
   return { hashes, bits: new Uint8Array(bytes) }
 }
 
-/** Sets the bits of one 16-byte item. For many, `insertItems` is faster. */
+/** Sets the bits of one 16-byte item. `insertItems` is faster for many, `insertIntegers` (kernel.ts) for integers. */
 export function insertItem(filter: BloomFilter, item: Uint8Array): void {
   assertOneItem(item)
-  assertBits(filter)
-  insertItemsTwin(filter, item)
+  kernel.insertItems(filter, item)
 }
 
 /** Sets the bits of each of the 16-byte items that lie in a row. */
 export function insertItems(filter: BloomFilter, items: Uint8Array): void {
-  assertItems(items)
-  assertBits(filter)
-  insertItemsTwin(filter, items)
+  kernel.insertItems(filter, items)
 }
 
 /** False: the item was not inserted, for certain. True: it was, or the filter hits by chance. */
 export function hasItem(filter: BloomFilter, item: Uint8Array): boolean {
   assertOneItem(item)
-  assertBits(filter)
-  return hasItemsTwin(filter, item)[0] === 1
+  return kernel.hasItems(filter, item)[0] === 1
 }
 
 /** `hasItem` of each of the 16-byte items that lie in a row: 1 or 0. */
 export function hasItems(filter: BloomFilter, items: Uint8Array): Uint8Array {
-  assertItems(items)
-  assertBits(filter)
-  return hasItemsTwin(filter, items)
+  return kernel.hasItems(filter, items)
 }
 
 /** Adds the items of `from` to `into`. Both must come from the same parameters. */
@@ -208,10 +203,10 @@ export function probeFalsePositiveRate(
   options: { readonly trials?: number; readonly randomInteger: () => bigint },
 ): number {
   const { trials = 100_000, randomInteger } = options
-  const items = new Uint8Array(trials * ITEM_BYTES)
-  for (let i = 0; i < trials; i++) items.set(hashInteger(randomInteger()), i * ITEM_BYTES)
+  const values = new BigInt64Array(trials)
+  for (let i = 0; i < trials; i++) values[i] = randomInteger()
   let hits = 0
-  for (const hit of hasItems(filter, items)) hits += hit
+  for (const hit of kernel.hasIntegers(filter, values)) hits += hit
   return hits / trials
 }
 
@@ -284,19 +279,6 @@ function splitSaved(bytes: Uint8Array, maxBytes: number): { hashes: bigint; bits
 function assertOneItem(item: Uint8Array): void {
   if (item.length !== ITEM_BYTES) {
     throw new RangeError(`expected one item of ${ITEM_BYTES} bytes, got ${item.length}`)
-  }
-}
-
-function assertItems(items: Uint8Array): void {
-  if (items.length % ITEM_BYTES !== 0) {
-    throw new RangeError(`expected items of ${ITEM_BYTES} bytes each, got ${items.length} bytes`)
-  }
-}
-
-/** A walk over no bits has no remainder to take. Only k = 0 may come without bits. */
-function assertBits(filter: BloomFilter): void {
-  if (filter.bits.length === 0 && filter.hashes > 0) {
-    throw new RangeError('expected a filter with at least one byte of bits, got none')
   }
 }
 

@@ -51,7 +51,7 @@ export function hashItems(block: Uint8Array, messages: Uint8Array, length: numbe
 export function insertItems(filter: BloomBits, items: Uint8Array): void {
   const { hashes, bits } = filter
   const length = bits.length * 8
-  const state = new Uint16Array(LIMBS)
+  const state = new Float64Array(LIMBS)
   for (let offset = 0; offset < items.length; offset += ITEM) {
     readState(items, offset, state)
     for (let k = 0; k < hashes; k++) {
@@ -65,7 +65,7 @@ export function insertItems(filter: BloomBits, items: Uint8Array): void {
 export function hasItems(filter: BloomBits, items: Uint8Array): Uint8Array {
   const { hashes, bits } = filter
   const length = bits.length * 8
-  const state = new Uint16Array(LIMBS)
+  const state = new Float64Array(LIMBS)
   const hits = new Uint8Array(items.length / ITEM)
   for (let i = 0; i < hits.length; i++) {
     readState(items, i * ITEM, state)
@@ -80,7 +80,7 @@ export function hasItems(filter: BloomBits, items: Uint8Array): Uint8Array {
 }
 
 /** The item, most significant byte first, as limbs of 16 bits, lowest first. */
-function readState(items: Uint8Array, offset: number, state: Uint16Array): void {
+function readState(items: Uint8Array, offset: number, state: Float64Array): void {
   for (let limb = 0; limb < LIMBS; limb++) {
     const low = offset + ITEM - 1 - 2 * limb
     state[limb] = (items[low - 1]! << 8) | items[low]!
@@ -91,19 +91,22 @@ function readState(items: Uint8Array, offset: number, state: Uint16Array): void 
  * One step of the walk: state = state * MULTIPLIER + 1 mod 2^128, then bits 32 to 95 of it, mod `length`.
  * Eight products of 32 bits and a carry stay far below 2^53, so doubles are exact.
  */
-function step(state: Uint16Array, length: number): number {
-  let carry = 1
-  const next = new Array<number>(LIMBS)
-  for (let limb = 0; limb < LIMBS; limb++) {
-    let sum = carry
+function step(state: Float64Array, length: number): number {
+  // From the top limb down, so that the limbs below are still those of the last state; carries follow.
+  for (let limb = LIMBS - 1; limb >= 0; limb--) {
+    let sum = 0
     for (let i = 0; i <= limb; i++) sum += state[i]! * MULTIPLIER[limb - i]!
-    next[limb] = sum % LIMB
-    carry = Math.floor(sum / LIMB)
+    state[limb] = sum
   }
-  for (let limb = 0; limb < LIMBS; limb++) state[limb] = next[limb]!
+  let carry = 1
+  for (let limb = 0; limb < LIMBS; limb++) {
+    const sum = state[limb]! + carry
+    carry = Math.floor(sum / LIMB)
+    state[limb] = sum - carry * LIMB
+  }
   // Horner from the top: exact while length * 2^16 < 2^53, which the cap on bytes keeps.
   let index = 0
-  for (let limb = 5; limb >= 2; limb--) index = (index * LIMB + next[limb]!) % length
+  for (let limb = 5; limb >= 2; limb--) index = (index * LIMB + state[limb]!) % length
   return index
 }
 
