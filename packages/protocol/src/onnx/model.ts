@@ -61,7 +61,7 @@ export function loadModel(bytes: Uint8Array, options: { readonly maxBytes?: numb
   if (bytes.length === 0) throw new AssayError('onnx/malformed', 'expected an ONNX model, got an empty file')
   assertProtoWire(bytes, 'ModelProto')
   const plain = plainBytes(bytes)
-  const proto = onnxProto.onnx.ModelProto.decode(plain)
+  const proto = decodeProto(plain)
   const { graph } = proto
   if (graph == null) {
     throw new AssayError('onnx/malformed', 'expected an ONNX model, got a protobuf message without a graph')
@@ -73,6 +73,15 @@ export function loadModel(bytes: Uint8Array, options: { readonly maxBytes?: numb
   checkGraph(graph, { opsets, operators })
   const { inputs, outputs } = signature(graph)
   return { cid: contentAddress(plain, 'raw'), bytes: plain, irVersion, opsets, operators, inputs, outputs }
+}
+
+/** After the scan the decoder has no reason left to fail; if it finds one, it is still the file's fault. */
+function decodeProto(bytes: Uint8Array): onnxProto.onnx.ModelProto {
+  try {
+    return onnxProto.onnx.ModelProto.decode(bytes)
+  } catch (cause) {
+    throw new AssayError('onnx/malformed', 'the bytes do not decode as an ONNX model', { cause })
+  }
 }
 
 function signature(graph: IGraphProto): { inputs: ValueInfo[]; outputs: ValueInfo[] } {

@@ -99,7 +99,7 @@ export function decodeTensorProto(
     )
   }
   assertProtoWire(bytes, 'TensorProto', { malformed: 'input/malformed', tooLarge: 'input/too-large' })
-  const proto = onnxProto.onnx.TensorProto.decode(plainBytes(bytes))
+  const proto = decodeProto(bytes)
   const dataType = proto.dataType ?? 0
   const element = ELEMENT_TYPES.get(dataType)
   if (element === undefined) {
@@ -116,6 +116,14 @@ export function decodeTensorProto(
       throw new AssayError('input/malformed', `expected bool elements of 0 or 1 at element ${at}`)
   }
   return { name: proto.name ?? '', tensor: tensor(element.dtype, shape, data) }
+}
+
+function decodeProto(bytes: Uint8Array): ITensorProto {
+  try {
+    return onnxProto.onnx.TensorProto.decode(plainBytes(bytes))
+  } catch (cause) {
+    throw new AssayError('input/malformed', 'the bytes do not decode as an ONNX tensor', { cause })
+  }
 }
 
 /**
