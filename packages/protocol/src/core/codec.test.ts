@@ -5,11 +5,11 @@ import { describe, expect, test } from 'vitest'
 import * as z from 'zod/mini'
 import { concatBytes, equalBytes, fromHex, toHex, utf8 } from './bytes.ts'
 import { contentAddress } from './cid.ts'
-import { decodeCanonical, defineObject, encodeCanonical, MAX_ITEMS, parseWith } from './codec.ts'
+import { decodeCanonical, defineObject, encodeCanonical, MAX_ITEMS } from './codec.ts'
 import { tagged } from './digest.ts'
 import { MAX_DEPTH } from './encodable.ts'
-import { AssayError } from './errors.ts'
 import { codeOf } from './testing/code-of.ts'
+import { mutants } from './testing/mutants.ts'
 
 const MAX_BYTES = 1 << 20
 const decode = (bytes: Uint8Array) => decodeCanonical(bytes, { maxBytes: MAX_BYTES })
@@ -255,56 +255,6 @@ describe('what decodeCanonical refuses', () => {
   })
 })
 
-describe('what encodeCanonical refuses', () => {
-  class Point {
-    readonly x = 1
-  }
-  const sparse = [1, 2, 3]
-  delete sparse[1]
-  test.each<[string, unknown, string]>([
-    ['undefined', { a: [{ b: undefined }] }, 'a[0].b'],
-    ['a hole in an array', { sparse }, 'sparse[1]'],
-    ['NaN', [Number.NaN], '[0]'],
-    ['infinity', { x: -Infinity }, 'x'],
-    ['an integer beyond 2^53', { 'some key': 2 ** 53 }, '["some key"]'],
-    ['a bigint beyond 64 bits', { n: 2n ** 64n }, 'n'],
-    ['a bigint below 64 bits', { n: -(2n ** 64n) - 1n }, 'n'],
-    ['a function', { f: () => 1 }, 'f'],
-    ['a symbol', { s: Symbol('s') }, 's'],
-    ['a date', { d: new Date(0) }, 'd'],
-    ['a Map', { m: new Map([['a', 1]]) }, 'm'],
-    ['a class instance', { p: new Point() }, 'p'],
-    ['a float array', { t: new Float32Array(2) }, 't'],
-    ['a buffer', { t: new ArrayBuffer(2) }, 't'],
-    ['a lone surrogate', { t: 'a\ud800' }, 't'],
-    ['a key with a lone surrogate', { '\udc00': 1 }, '["\\udc00"]'],
-    ['the key __proto__', JSON.parse('{"__proto__": 1}'), '__proto__'],
-    ['the key /', { '/': 'a', bytes: 'a' }, '["/"]'],
-  ])('%s, with its path', (_, value, path) => {
-    const { code, message, detail } = codeOf(() => encodeCanonical(value))
-    expect(code).toBe('codec/schema')
-    expect(detail?.path).toBe(path)
-    expect(message).toContain(path)
-  })
-
-  test('undefined itself', () => {
-    expect(codeOf(() => encodeCanonical(undefined)).message).toContain('the whole value')
-  })
-
-  test('a cycle, and too much depth', () => {
-    const cycle: unknown[] = []
-    cycle.push(cycle)
-    expect(codeOf(() => encodeCanonical(cycle)).code).toBe('codec/too-large')
-    const nested = (depth: number) => {
-      let value: unknown = 0
-      for (let i = 0; i < depth; i++) value = [value]
-      return value
-    }
-    expect(decode(encodeCanonical(nested(MAX_DEPTH)))).toStrictEqual(nested(MAX_DEPTH))
-    expect(codeOf(() => encodeCanonical(nested(MAX_DEPTH + 1))).code).toBe('codec/too-large')
-  })
-})
-
 describe('defineObject', () => {
   const schema = z.strictObject({
     id: z.string().check(z.maxLength(20)),
@@ -404,115 +354,3 @@ describe('defineObject', () => {
     )
   })
 })
-
-describe('parseWith', () => {
-  const bytes32 = z.custom<Uint8Array>(
-    (value) => value instanceof Uint8Array && value.length === 32,
-    '32 bytes',
-  )
-  const schema = z.strictObject({
-    count: z.int().check(z.gte(1)),
-    list: z.array(z.strictObject({ name: z.string().check(z.maxLength(3)) })).check(z.maxLength(2)),
-    either: z.union([z.string(), z.strictObject({ kind: z.literal('x'), share: z.number().check(z.lt(1)) })]),
-    tagged: z.discriminatedUnion('t', [z.object({ t: z.literal('m') }), z.object({ t: z.literal('n') })]),
-    map: z.record(z.string().check(z.maxLength(2)), z.enum(['p', 'q'])),
-    root: bytes32,
-    hex: z.string().check(z.regex(/^[0-9a-f]*$/)),
-  })
-  const good = {
-    count: 1,
-    list: [{ name: 'a' }],
-    either: 's',
-    tagged: { t: 'm' },
-    map: { k: 'p' },
-    root: new Uint8Array(32),
-    hex: '0f',
-  }
-
-  test('returns what the schema accepts', () => {
-    expect(parseWith(schema, good, 'thing')).toStrictEqual(good)
-  })
-
-  test.each<[object, string]>([
-    [{ count: 0 }, 'thing: count: expected at least 1, got 0'],
-    [{ count: 1.5 }, 'thing: count: expected a whole number, got 1.5'],
-    [{ count: Number.NaN }, 'thing: count: expected a finite number, got NaN'],
-    [{ count: '1' }, 'thing: count: expected a finite number, got "1"'],
-    [{ count: undefined }, 'thing: count: expected a finite number, got nothing'],
-    [{ list: {} }, 'thing: list: expected an array, got object'],
-    [{ list: [{ name: 'abcd' }] }, 'thing: list[0].name: expected at most 3 characters, got "abcd"'],
-    [{ list: [{ name: 'a', x: 1 }] }, 'thing: list[0]: expected no unknown field, got "x"'],
-    [
-      { list: [{ name: '' }, { name: '' }, { name: '' }] },
-      'thing: list: expected at most 2 elements, got array of 3',
-    ],
-    [{ either: 4 }, 'thing: either: expected a string or an object, got 4'],
-    [{ either: { kind: 'x', share: 1 } }, 'thing: either.share: expected less than 1, got 1'],
-    [{ tagged: { t: 'z' } }, 'thing: tagged.t: expected "m" or "n", got "z"'],
-    [{ map: { abc: 'p' } }, 'thing: map.abc: expected at most 2 characters, got this key'],
-    [{ map: { k: null } }, 'thing: map.k: expected "p" or "q", got null'],
-    [{ root: new Uint8Array(31) }, 'thing: root: expected 32 bytes, got 31 bytes'],
-    [{ hex: 'XY' }, 'thing: hex: expected text that matches /^[0-9a-f]*$/, got "XY"'],
-    [{ a: 1, b: 2 }, 'thing: the whole value: expected no unknown field, got "a" and "b"'],
-  ])('%j', (change, message) => {
-    const outcome = codeOf(() => parseWith(schema, { ...good, ...change }, 'thing'))
-    expect(outcome.code).toBe('codec/schema')
-    expect(outcome.message).toBe(message)
-  })
-
-  test('says the same whatever locale a program has loaded', async () => {
-    const { config } = z
-    const before = config()
-    config((await import('zod')).z.locales.en())
-    try {
-      const { message } = codeOf(() => parseWith(schema, { ...good, count: 'x' }, 'thing'))
-      expect(message).toBe('thing: count: expected a finite number, got "x"')
-    } finally {
-      config(before)
-    }
-  })
-
-  test('does not let __proto__ in', () => {
-    const hostile: unknown = JSON.parse('{"a": 1, "__proto__": {"b": 2}}')
-    const outcome = codeOf(() => parseWith(z.strictObject({ a: z.int() }), hostile, 'thing'))
-    expect(outcome.code).toBe('codec/schema')
-    expect(outcome.message).toContain('"__proto__"')
-  })
-
-  test('keeps a hostile message short', () => {
-    const hostile = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`${i}`.repeat(1000), i]))
-    for (const value of [
-      { ...good, ...hostile },
-      { ...good, hex: 'Z'.repeat(1e6) },
-      'x'.repeat(1e6),
-      hostile,
-    ]) {
-      const error = codeOf(() => parseWith(schema, value, 'thing'))
-      expect(error.code).toBe('codec/schema')
-      expect(error.message?.length).toBeLessThan(1000)
-      expect(JSON.stringify(error.detail).length).toBeLessThan(1000)
-    }
-  })
-
-  test('is an AssayError with the issue in its detail', () => {
-    expect(() => parseWith(schema, 5, 'thing')).toThrow(AssayError)
-    expect(codeOf(() => parseWith(schema, 5, 'thing')).detail).toStrictEqual({
-      path: 'the whole value',
-      expected: 'an object',
-      got: '5',
-    })
-  })
-})
-
-/** `bytes` with one byte changed, one removed, one doubled. */
-function mutants(bytes: Uint8Array, at: number, flip: number): Uint8Array[] {
-  const i = at % bytes.length
-  const flipped = bytes.slice()
-  flipped[i] = (flipped[i] as number) ^ flip
-  const head = bytes.subarray(0, i)
-  return [
-    flipped,
-    concatBytes(head, bytes.subarray(i + 1)),
-    concatBytes(head, bytes.subarray(i, i + 1), bytes.subarray(i)),
-  ]
-}

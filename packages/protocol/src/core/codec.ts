@@ -22,17 +22,17 @@ import { describeIssue, mainIssue, schemaError } from './schema-issue.ts'
 
 /**
  * Items (numbers, texts, keys, arrays …) in one decoded value. A hostile object can make one heap object of
- * each byte (some 200 bytes of heap for an empty byte string): this bounds them to about 12 MB, and the time
- * of a refusal to tens of milliseconds. Large arrays travel as byte strings, which count once.
+ * each byte (some 200 bytes of heap for an empty byte string): this bounds them to about 6 MB, and a refusal
+ * to some 40 ms, schema included (measured). Large arrays travel as byte strings, which count once.
  */
-export const MAX_ITEMS = 2 ** 16
+export const MAX_ITEMS = 2 ** 15
 
 export interface DecodeLimits {
   /** Bytes of the whole encoding. */
   readonly maxBytes: number
   /** Nested arrays and maps; 64 unless told. */
   readonly maxDepth?: number
-  /** Items in all; 2^16 unless told. */
+  /** Items in all; 2^15 unless told. */
   readonly maxItems?: number
 }
 
