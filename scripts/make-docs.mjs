@@ -46,7 +46,8 @@ function makeApi(out) {
     const source = join(PROTOCOL_SRC, page.replace(/\.md$/, '.ts'))
     if (!existsSync(source)) continue
     const module = page.replace(/\.md$/, '')
-    const [title, ...rest] = readFileSync(join(out, page), 'utf8').split('\n')
+    const text = readFileSync(join(out, page), 'utf8').replaceAll('`__namedParameters`', '`{ … }`')
+    const [title, ...rest] = text.split('\n')
     const head = [title, '', `\`import { … } from 'assay/${module}'\``, '', openingComment(source)]
     writeFileSync(join(out, page), `${head.join('\n').trimEnd()}\n${rest.join('\n')}`)
   }
@@ -90,7 +91,8 @@ if (process.argv.includes('--check')) {
   try {
     await makeDocs(temporary)
     const stale = differences(temporary, docs)
-    for (const page of stale) console.error(`docs/${page} is not what the sources give: run npm run docs`)
+    for (const page of stale.slice(0, 10)) console.error(`docs/${page} is not what the sources give`)
+    if (stale.length > 0) console.error('run npm run docs and commit what it writes')
     console.log(`docs: ${filesOf(temporary).length} pages, ${stale.length} stale`)
     process.exitCode = stale.length > 0 ? 1 : 0
   } finally {
