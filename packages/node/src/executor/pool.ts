@@ -1,0 +1,255 @@
+/**
+ * An executor over worker threads: solver and verifier use all cores, and the proof bytes stay the same.
+ *
+ * States of a parallel task are spread in pieces; a piece holds as many states as take some milliseconds,
+ * which is measured as the run goes on. Pieces come home in order, and only so many are under way that a slow
+ * consumer holds the workers back. Every other shape builds its states on one another, so it runs as one
+ * stream in one worker, out of the caller's event loop.
+ *
+ * Workers run the caller's own code and are trusted as it is. What they must never do is hang or lose an
+ * error: refusals keep their codes, and a worker that dies is a `pool/crashed`.
+ */
+import { AssayError } from 'assay/core/errors'
+import {
+  checkAborted,
+  countIndices,
+  type Executor,
+  type IndexRange,
+  localExecutor,
+  type RunOptions,
+  type Segment,
+} from 'assay/method/sampling/executor'
+import type { Task } from 'assay/task/task'
+import { Piscina } from 'piscina'
+import {
+  type PieceReply,
+  type PieceRequest,
+  type PieceResult,
+  type TaskModule,
+  unpackSegment,
+  type WorkerSetup,
+} from './piece.ts'
+import { pieceSize } from './piece-size.ts'
+
+/** More threads than any machine here has cores: a larger number is a slip. */
+export const MAX_WORKERS = 256
+/** Pieces under way for each worker: one that it computes, and the next, so that it never waits. */
+const PIECES_PER_WORKER = 2
+
+export interface PoolOptions {
+  readonly module: TaskModule
+  /** Threads; 0 computes in the calling one. Shapes other than parallel use one at most. */
+  readonly workers: number
+  /** Ends every run, and closes the pool. */
+  readonly signal?: AbortSignal
+  /** Cap on the JavaScript heap of each worker, in MiB; Node's own where it is not given. */
+  readonly maxHeapMiB?: number
+}
+
+export interface WorkerPool<State> extends Executor<State> {
+  /** Threads that compute. */
+  readonly workers: number
+  /** Ends the workers, also in the middle of a state. Runs that are under way throw `pool/closed`. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts workers that compute states of `task` over `input`, and has each load the task.
+ *
+ * @throws AssayError `pool/options`; `pool/module`, `pool/task-mismatch` and `pool/crashed` where a worker does
+ * not get as far as the task, and whatever the task's own code refuses the input with; `task/cancelled`.
+ * Runs throw what `localExecutor` would, and `pool/crashed` or `pool/closed`.
+ */
+export async function openPool<Input, State, Output>(
+  task: Task<Input, State, Output>,
+  input: Input,
+  options: PoolOptions,
+): Promise<WorkerPool<State>> {
+  checkAborted(options.signal)
+  checkWorkers(options.workers)
+  if (options.workers === 0) return inThisThread(task, input, options.signal)
+  const workers = task.shape === 'parallel' ? options.workers : 1
+  const setup: WorkerSetup = { module: options.module, taskId: task.id, input: task.input.encode(input) }
+  const threads = startThreads(setup, { ...options, workers })
+  const pool: WorkerPool<State> = {
+    workers,
+    run: (indices, run) => runPieces(task, threads, { indices, ...run }),
+    close: () => threads.close(),
+  }
+  try {
+    await threads.openAll()
+  } catch (error) {
+    await pool.close()
+    throw error
+  }
+  return pool
+}
+
+function inThisThread<Input, State, Output>(
+  task: Task<Input, State, Output>,
+  input: Input,
+  signal: AbortSignal | undefined,
+): WorkerPool<State> {
+  const local = localExecutor(task, input)
+  let closed = false
+  return {
+    workers: 0,
+    async *run(indices, options = {}) {
+      if (closed) throw closedError()
+      const either = eitherSignal(signal, options.signal)
+      yield* local.run(indices, either ? { ...options, signal: either } : options)
+    },
+    close: async () => {
+      closed = true
+    },
+  }
+}
+
+/** The threads behind a pool. */
+interface Threads {
+  readonly workers: number
+  readonly signal: AbortSignal | undefined
+  send(request: PieceRequest): Promise<PieceReply>
+  openAll(): Promise<void>
+  close(): Promise<void>
+}
+
+function startThreads(setup: WorkerSetup, options: PoolOptions): Threads {
+  const { workers, signal, maxHeapMiB } = options
+  let ended: AssayError | undefined
+  const piscina = startPiscina(setup, { workers, maxHeapMiB })
+  const close = async (): Promise<void> => {
+    ended ??= closedError()
+    signal?.removeEventListener('abort', close)
+    await piscina.destroy()
+  }
+  // A thread that dies between two pieces, or before its first: without this it would be started anew for ever.
+  piscina.on('error', (error: unknown) => {
+    ended ??= crashedError(error)
+    void close()
+  })
+  signal?.addEventListener('abort', close, { once: true })
+  const send = async (request: PieceRequest): Promise<PieceReply> => {
+    if (ended) throw ended
+    let result: PieceResult
+    try {
+      result = (await piscina.run(request)) as PieceResult
+    } catch (error) {
+      throw ended ?? crashedError(error)
+    }
+    if ('error' in result) throw AssayError.fromJSON(result.error)
+    return result
+  }
+  const openAll = async (): Promise<void> => {
+    const request = { run: 0, cancelled: sharedFlag(), indices: null }
+    await untilAborted(Promise.all(Array.from({ length: workers }, () => send(request))), signal)
+  }
+  return { workers, signal, send, openAll, close }
+}
+
+function startPiscina(
+  setup: WorkerSetup,
+  { workers, maxHeapMiB }: { readonly workers: number; readonly maxHeapMiB: number | undefined },
+): Piscina {
+  try {
+    return new Piscina({
+      filename: new URL('./worker.js', import.meta.url).href,
+      workerData: setup,
+      minThreads: workers,
+      maxThreads: workers,
+      concurrentTasksPerWorker: PIECES_PER_WORKER,
+      stricterFIFO: true,
+      ...(maxHeapMiB === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: maxHeapMiB } }),
+    })
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new AssayError('pool/options', `cannot start the workers: ${reason}`, { cause })
+  }
+}
+
+let runs = 0
+
+async function* runPieces<Input, State, Output>(
+  task: Task<Input, State, Output>,
+  threads: Threads,
+  { indices, block, signal }: RunOptions & { readonly indices: IndexRange | readonly number[] },
+): AsyncGenerator<Segment<State>> {
+  const either = eitherSignal(threads.signal, signal)
+  const cancelled = sharedFlag()
+  runs += 1
+  const common = { run: runs, cancelled, ...(block ? { block } : {}) }
+  const total = countIndices(indices)
+  const size = pieceSize()
+  const underWay: Promise<PieceReply>[] = []
+  let next = 0
+  try {
+    while (next < total || underWay.length > 0) {
+      checkAborted(either)
+      while (next < total && underWay.length < threads.workers * PIECES_PER_WORKER) {
+        const end = Math.min(next + size.next(), total)
+        const piece = threads.send({ ...common, indices: sliceIndices(indices, next, end) })
+        piece.catch(() => undefined)
+        underWay.push(piece)
+        next = end
+      }
+      const reply = await untilAborted(underWay.shift() as Promise<PieceReply>, either)
+      size.learn(reply.ends.length, reply.elapsedMs)
+      yield unpackSegment(task.state, reply)
+    }
+  } finally {
+    // The caller may leave early: what is still under way stops at its next state.
+    Atomics.store(cancelled, 0, 1)
+  }
+}
+
+function sliceIndices(indices: IndexRange | readonly number[], start: number, end: number) {
+  return 'from' in indices
+    ? { from: indices.from + start, to: indices.from + end }
+    : indices.slice(start, end)
+}
+
+/** `work`, or `task/cancelled` as soon as the signal says so. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work
+  let stop: (() => void) | undefined
+  const aborted = new Promise<void>((resolve) => {
+    stop = resolve
+    signal.addEventListener('abort', stop, { once: true })
+  })
+  try {
+    const done = await Promise.race([work, aborted])
+    checkAborted(signal)
+    return done as T
+  } catch (error) {
+    checkAborted(signal)
+    throw error
+  } finally {
+    if (stop) signal.removeEventListener('abort', stop)
+  }
+}
+
+function eitherSignal(a: AbortSignal | undefined, b: AbortSignal | undefined): AbortSignal | undefined {
+  return a && b ? AbortSignal.any([a, b]) : (a ?? b)
+}
+
+function sharedFlag(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+}
+
+function checkWorkers(workers: number): void {
+  if (!Number.isSafeInteger(workers) || workers < 0 || workers > MAX_WORKERS) {
+    throw new AssayError('pool/options', `expected 0 to ${MAX_WORKERS} workers, got ${workers}`)
+  }
+}
+
+function closedError(): AssayError {
+  return new AssayError('pool/closed', 'the pool is closed: open a new one')
+}
+
+function crashedError(cause: unknown): AssayError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new AssayError('pool/crashed', `a worker ended in the middle of its work: ${reason}`, {
+    detail: { reason },
+    cause,
+  })
+}
