@@ -46,7 +46,9 @@ function makeApi(out) {
     const source = join(PROTOCOL_SRC, page.replace(/\.md$/, '.ts'))
     if (!existsSync(source)) continue
     const module = page.replace(/\.md$/, '')
-    const text = readFileSync(join(out, page), 'utf8').replaceAll('`__namedParameters`', '`{ … }`')
+    const text = readFileSync(join(out, page), 'utf8')
+      .replaceAll('`__namedParameters`', '`{ … }`')
+      .replaceAll('`__namedParameters.', '`')
     const [title, ...rest] = text.split('\n')
     const head = [title, '', `\`import { … } from 'assay/${module}'\``, '', openingComment(source)]
     writeFileSync(join(out, page), `${head.join('\n').trimEnd()}\n${rest.join('\n')}`)
