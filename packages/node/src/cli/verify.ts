@@ -1,0 +1,353 @@
+/**
+ * `assay verify`: the verifier's half. Checks the folder of a run against the verifier's own model and inputs,
+ * says what it found, and signs a receipt.
+ *
+ * Threat: the folder comes from the solver. Its request.json is read for what it claims was asked, compared
+ * with the verifier's own files and options, and never believed against them.
+ */
+import { join } from 'node:path'
+import { resolveBeacon } from 'assay/core/beacon'
+import { toHex } from 'assay/core/bytes'
+import { AssayError, type Rejection } from 'assay/core/errors'
+import { isNodeId } from 'assay/core/keys'
+import { resolveSeed, type SeedSource } from 'assay/core/seed'
+import { inputDigest, type Job } from 'assay/method/sampling/commitment'
+import type { Ask } from 'assay/method/sampling/config'
+import { evidenceOf } from 'assay/method/sampling/evidence'
+import { DEFAULT_VERIFICATION_RATIO } from 'assay/method/sampling/messages'
+import {
+  type Verification,
+  verifyAdversarial,
+  verifyBaseline,
+  verifyLazy,
+} from 'assay/method/sampling/verifier'
+import { signReceipt } from 'assay/receipt/sign'
+import { Option } from 'commander'
+import { countFrom, hexOf, shareIn } from './arguments.ts'
+import { drawSeed } from './challenge.ts'
+import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
+import { toJsonText, writeWhole } from './files.ts'
+import { keyOf } from './key-store.ts'
+import { addOnnxOptions, type OnnxJob, type OnnxOptions, openOnnxJob } from './onnx-job.ts'
+import {
+  jobOf,
+  RUN_FILES,
+  type RunAnswer,
+  type RunRequest,
+  readRunAnswer,
+  readRunRequest,
+} from './run-folder.ts'
+import { describeVerdict, type VerdictFigures, verdictJson } from './verdict.ts'
+
+const METHODS = ['lazy', 'adversarial', 'baseline'] as const
+
+export interface VerifyOptions extends OnnxOptions {
+  readonly method: (typeof METHODS)[number]
+  readonly confidence?: number
+  readonly faked?: number
+  readonly ratio?: number
+  readonly samples?: number
+  readonly seed?: Uint8Array
+  readonly beacon?: boolean
+  readonly requestId?: Uint8Array
+  readonly nonce?: Uint8Array
+  readonly solver?: string
+  readonly key?: string
+  readonly receipt?: string
+}
+
+export const DEFAULT_CONFIDENCE = 0.99
+export const DEFAULT_FAKED = 0.05
+
+export const verifyCommand: AddCommand = (perform) =>
+  addOnnxOptions(
+    describedCommand('verify', {
+      summary: 'check a run at a chosen confidence: the verifier’s half',
+      description:
+        'Recomputes a random sample of a run with your own model and inputs, looks it up in the proof, looks the ' +
+        'whole output up in the proof, checks every signature, and writes a signed receipt. Takes the same ' +
+        '--model, --input, --runtime, --tolerance and --batch as the run was made with.',
+      examples: [
+        [
+          'catch a solver that faked 5 % with 99 % confidence',
+          'assay verify run/ --model m.onnx --input x.npy --confidence 0.99 --faked 0.05',
+        ],
+        [
+          'insist on the nonce that you drew for this run',
+          'assay verify run/ --model m.onnx --input x.npy --nonce HEX',
+        ],
+        ['run everything again', 'assay verify run/ --model m.onnx --input x.npy --method baseline'],
+      ],
+      exits: [[0, 'verified'], [1, 'rejected; the evidence says why'], USAGE_EXIT],
+    }),
+  )
+    .argument('<run>', 'the folder that `assay solve` wrote')
+    .addOption(new Option('--method <name>', 'how to check').choices(METHODS).default('lazy'))
+    .option(
+      '--confidence <p>',
+      `probability of catching a cheat (default: ${DEFAULT_CONFIDENCE})`,
+      shareIn('above 0, below 1'),
+    )
+    .option(
+      '--faked <share>',
+      `smallest faked share to catch (default: ${DEFAULT_FAKED})`,
+      shareIn('above 0'),
+    )
+    .option('--ratio <share>', 'share of the states to recompute, instead of a confidence', shareIn('from 0'))
+    .option('--samples <k>', 'number of states to recompute, instead of a confidence', countFrom(0))
+    .option('--seed <hex>', '32 bytes to draw the sample from (default: fresh random ones)', hexOf(32))
+    .option('--beacon', 'draw the sample from the next round of the drand beacon; needs a network')
+    .option('--request-id <hex>', 'the request id that you gave out; another one is rejected', hexOf(32))
+    .option('--nonce <hex>', 'the nonce that you drew; a run with another one is rejected', hexOf(32))
+    .option('--solver <node id>', 'the solver that you expect; a run signed by another one is rejected')
+    .option('--key <file>', 'key to sign the receipt with (default: the key of this machine)')
+    .option('--receipt <file>', 'where to write the receipt (default: receipt.json in the run)')
+    .action(perform(verifyRun))
+
+async function verifyRun(
+  options: VerifyOptions,
+  session: Session,
+  operands: readonly string[],
+): Promise<Outcome> {
+  const folder = operands[0] as string
+  const ask = askOf(options)
+  checkSolverOption(options.solver)
+  const key = await keyOf(options.key, session.note)
+  const request = await readRunRequest(folder)
+  const onnx = await openOnnxJob(options)
+  try {
+    checkRequest(request, { options, onnx })
+    const job = { ...jobOf(request), ...ownJob(options) }
+    const answer = await readRunAnswer(folder)
+    const refusal = answer.ok ? checkSolver(answer.value, options.solver) : answer
+    if (!answer.ok || refusal !== null) return unreadable({ options, onnx, refusal: refusal as Rejection })
+    const checked = await check({ options, ask, onnx, request, job, answer: answer.value, session })
+    const receipt = await writeReceipt(checked, { options, folder, key })
+    return describe({ options, checked, receipt })
+  } finally {
+    await onnx.batch.close()
+  }
+}
+
+/** The ask that the options make; `null` for methods that do not sample. */
+export function askOf({
+  method,
+  confidence,
+  faked,
+  ratio,
+  samples,
+  seed,
+  beacon,
+}: VerifyOptions): Ask | null {
+  const given = [confidence ?? faked, ratio, samples].filter((value) => value !== undefined)
+  if (given.length > 1)
+    throw usage('--confidence and --faked, --ratio, and --samples exclude each other: give one')
+  if (seed !== undefined && beacon) throw usage('--seed and --beacon exclude each other: give one')
+  if (method !== 'lazy') {
+    if (ratio === undefined && given.length > 0) {
+      throw usage(`--method ${method} draws no sample: leave --confidence, --faked and --samples out`)
+    }
+    if (method === 'baseline' && ratio !== undefined) {
+      throw usage('--method baseline runs everything again: leave --ratio out')
+    }
+    return null
+  }
+  if (samples !== undefined) return { samples }
+  if (ratio !== undefined) return { verificationRatio: ratio }
+  return { confidence: confidence ?? DEFAULT_CONFIDENCE, faked: faked ?? DEFAULT_FAKED }
+}
+
+function checkSolverOption(solver: string | undefined): void {
+  if (solver !== undefined && !isNodeId(solver)) {
+    throw usage(
+      '--solver expects a node id of 64 lower-case hexadecimal digits, as `assay key show` prints it',
+    )
+  }
+}
+
+function ownJob({ requestId, nonce }: VerifyOptions): Partial<Job> {
+  return { ...(requestId ? { requestId } : {}), ...(nonce ? { nonce } : {}) }
+}
+
+/** The verifier's files and options must be those of the request; which side is wrong is for people to find out. */
+function checkRequest(
+  request: RunRequest,
+  { options, onnx }: { readonly options: VerifyOptions; readonly onnx: OnnxJob },
+): void {
+  const compared: readonly (readonly [
+    what: string,
+    asked: string | number | null,
+    given: string | number | null,
+  ])[] = [
+    ['model', request.model, onnx.model.cid],
+    ['runtime', request.runtime, options.runtime],
+    ['version of the runtime', request.runtimeVersion, onnx.batch.runtime.version],
+    ['batch mode', request.batch, options.batch],
+    ['tolerance', request.tolerance, options.tolerance ?? null],
+    ['input', request.inputDigest, toHex(inputDigest(onnx.task, onnx.inputs))],
+  ]
+  for (const [what, asked, given] of compared) {
+    if (asked === given) continue
+    throw new AssayError(
+      'run/other-request',
+      `the ${what} of the run is ${asked ?? 'none'}, yours is ${given ?? 'none'}`,
+      { detail: { what, asked, given } },
+    )
+  }
+}
+
+function checkSolver({ commitment }: RunAnswer, solver: string | undefined): Rejection | null {
+  const found = commitment.fields.nodeId
+  if (solver === undefined || solver === found) return null
+  return {
+    ok: false,
+    code: 'run/other-solver',
+    message: `expected a run signed by node ${solver}, got one by node ${found}`,
+    detail: { expected: solver, found },
+  }
+}
+
+interface CheckParts {
+  readonly options: VerifyOptions
+  readonly ask: Ask | null
+  readonly onnx: OnnxJob
+  readonly request: RunRequest
+  readonly job: Job
+  readonly answer: RunAnswer
+  readonly session: Session
+}
+
+async function check(parts: CheckParts) {
+  const { options, ask, onnx, request, job, answer, session } = parts
+  const receivedAtSeconds = Math.ceil(Date.now() / 1000)
+  const source = await drawSeed(options, { receivedAtSeconds, session })
+  const verifierRequest = {
+    solverRequest: { solverInput: onnx.inputs, falsePositiveRate: request.falsePositiveRate },
+    solverOutput: answer.output,
+    solverProof: answer.proof,
+    verificationRatio: options.ratio ?? DEFAULT_VERIFICATION_RATIO,
+  }
+  const verify = { lazy: verifyLazy, adversarial: verifyAdversarial, baseline: verifyBaseline }[
+    options.method
+  ]
+  const started = performance.now()
+  const verification = await verify(onnx.task, verifierRequest, {
+    job,
+    commitment: answer.commitment,
+    seed: seedOf(source, receivedAtSeconds),
+    signal: session.signal,
+    onProgress: ({ done, total }) => session.progress('verifying', done, total),
+    ...(ask === null ? {} : { ask }),
+  })
+  const verifyMs = performance.now() - started
+  return {
+    task: onnx.task,
+    request: verifierRequest,
+    commitment: answer.commitment,
+    verification,
+    source,
+    receivedAtSeconds,
+    verifyMs,
+    job,
+  }
+}
+
+type Checked = Awaited<ReturnType<typeof check>>
+
+function seedOf(source: SeedSource, committedAtSeconds: number): Uint8Array {
+  const seed = resolveSeed(source, { beacon: resolveBeacon, committedAtSeconds })
+  if (!seed.ok) throw new AssayError(seed.code, seed.message, { detail: seed.detail })
+  return seed.value
+}
+
+/** The path of the receipt, or null where the response never opened, so that there is nobody to name in one. */
+async function writeReceipt(
+  checked: Checked,
+  {
+    options,
+    folder,
+    key,
+  }: { options: VerifyOptions; folder: string; key: Awaited<ReturnType<typeof keyOf>> },
+): Promise<string | null> {
+  const { task, request, commitment, verification, source, receivedAtSeconds } = checked
+  if (verification.check.outputBinding === null) return null
+  const path = options.receipt ?? join(folder, RUN_FILES.receipt)
+  const envelope = await signReceipt(
+    { task, request, commitment, verification, seed: source, receivedAtSeconds, issuedAt: new Date() },
+    key,
+  )
+  await writeWhole(path, toJsonText(envelope))
+  return path
+}
+
+function describe({
+  options,
+  checked,
+  receipt,
+}: {
+  options: VerifyOptions
+  checked: Checked
+  receipt: string | null
+}) {
+  const { verification, commitment, source, verifyMs, job } = checked
+  return verdictOutcome({
+    ...verification,
+    method: options.method,
+    solver: commitment.fields.nodeId,
+    requestId: toHex(job.requestId),
+    nonce: toHex(job.nonce),
+    isNonceInsisted: options.nonce !== undefined,
+    seed: source,
+    verifyMs,
+    receipt,
+  })
+}
+
+/** A rejection before anything could be looked at. */
+function unreadable({
+  options,
+  onnx,
+  refusal,
+}: {
+  options: VerifyOptions
+  onnx: OnnxJob
+  refusal: Rejection
+}): Outcome {
+  const verification: Verification = {
+    response: { isVerified: false, countItems: 0, evidence: evidenceOf(refusal) },
+    check: {
+      verifier: options.method,
+      states: onnx.task.states(onnx.inputs),
+      samples: 0,
+      indices: [],
+      outputBinding: null,
+      falsePositiveRate: 0,
+      guessProbability: 0,
+      confidence: null,
+      faked: options.faked ?? null,
+    },
+  }
+  return verdictOutcome({
+    ...verification,
+    method: options.method,
+    solver: null,
+    requestId: null,
+    nonce: null,
+    isNonceInsisted: false,
+    seed: null,
+    verifyMs: 0,
+    receipt: null,
+  })
+}
+
+function verdictOutcome(figures: VerdictFigures): Outcome {
+  return {
+    exitCode: figures.response.isVerified ? 0 : 1,
+    json: verdictJson(figures),
+    text: (style) => describeVerdict(figures, style),
+  }
+}
+
+function usage(message: string): AssayError {
+  return new AssayError('cli/usage', message)
+}
