@@ -5,11 +5,17 @@
  * another request. Here a solver signs a Proof-of-Execution v2 (core/poe.ts) whose result digest covers
  * both the output and the proof, before any challenge is drawn; what it signed is what it can be held to.
  */
-import { fromHex } from '../../core/bytes.ts'
+import { equalBytes, fromHex, toHex } from '../../core/bytes.ts'
 import { type Digest, hashFields, tagged } from '../../core/digest.ts'
-import type { Verdict } from '../../core/errors.ts'
+import { reject, type Verdict } from '../../core/errors.ts'
 import type { KeyPair, NodeId } from '../../core/keys.ts'
-import { type ExecutionFields, type SignedExecution, signExecution, verifyExecution } from '../../core/poe.ts'
+import {
+  commitExecution,
+  type ExecutionFields,
+  type SignedExecution,
+  signExecution,
+  type VerifiedExecution,
+} from '../../core/poe.ts'
 import type { ValueCodec } from '../../state/kind.ts'
 import type { TaskId } from '../../task/task.ts'
 import type { ProofBinding } from './items.ts'
@@ -73,11 +79,16 @@ export function signResult(
   return signExecution(executionFields(binding, result), key)
 }
 
-/** The commitment's digest, which challenges are drawn after; or why it is not one to this result. */
-export async function verifyResult(
-  commitment: SignedExecution,
+/** Whether the commitment that was verified is one to `result` under `binding`. */
+export function checkResult(
+  signed: VerifiedExecution,
   { binding, result }: { readonly binding: ProofBinding; readonly result: ResultDigests },
-): Promise<Verdict<Digest>> {
-  const verdict = await verifyExecution(commitment, executionFields(binding, result))
-  return verdict.ok ? { ok: true, value: verdict.value.commitment } : verdict
+): Verdict<Digest> {
+  const expected = commitExecution(executionFields(binding, result))
+  if (equalBytes(signed.commitment, expected)) return { ok: true, value: expected }
+  return reject(
+    'poe/mismatch',
+    'expected a commitment to this request, task, input, output and proof, got one to something else',
+    { expected: toHex(expected), found: toHex(signed.commitment) },
+  )
 }

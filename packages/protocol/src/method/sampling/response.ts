@@ -10,7 +10,7 @@ import type { Digest } from '../../core/digest.ts'
 import { AssayError, attempt, reject, type Verdict } from '../../core/errors.ts'
 import { type SignedExecution, verifyExecution } from '../../core/poe.ts'
 import type { Task } from '../../task/task.ts'
-import { bindProof, type Job, outputDigest, verifyResult } from './commitment.ts'
+import { bindProof, checkResult, type Job, outputDigest } from './commitment.ts'
 import { itemBlock, proofSalt } from './items.ts'
 import { parseSolverProof, type VerifierRequest } from './messages.ts'
 import { type ItemSet, loadItemSet, type ProofObject, proofDigest, proofObject } from './proof.ts'
@@ -56,7 +56,7 @@ export async function openResponse<Input, State, Output>(
   if (!signer.ok) return signer
   const binding = bindProof(task, solverRequest, { job: parts.job, nodeId: signer.value.nodeId })
   const result = { output: output.value, proof: proofDigest(proof.value) }
-  const committed = await verifyResult(parts.commitment, { binding, result })
+  const committed = checkResult(signer.value, { binding, result })
   if (!committed.ok) return committed
   const { falsePositiveRate } = solverRequest
   const items = states * task.state.slots
