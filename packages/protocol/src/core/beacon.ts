@@ -108,7 +108,9 @@ export function firstRoundAfter(chain: BeaconChain, unixSeconds: number): number
 
 /**
  * Throws 'seed/too-early' unless `round` is due after `committedAtSeconds`, when the commitment was received.
- * Clocks differ: where the solver's own machine took the time, ask for a round some periods later.
+ * Clocks differ: where the solver's own machine took the time, ask for a round some periods later. Whoever
+ * may pick among later rounds may pick the one that it likes: let the parties fix the round when they commit
+ * (`firstRoundAfter`), and let an auditor expect that one.
  */
 export function assertLaterThan(chain: BeaconChain, round: number, committedAtSeconds: number): void {
   const earliest = firstRoundAfter(chain, committedAtSeconds)

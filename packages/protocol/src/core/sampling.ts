@@ -20,9 +20,8 @@
  *
  * Test vectors: vectors/sampling.json.
  */
-import { sha256 } from '@noble/hashes/sha2.js'
 import { utf8 } from './bytes.ts'
-import { hashFields } from './digest.ts'
+import { hashFields, sha256 } from './digest.ts'
 import { AssayError } from './errors.ts'
 
 export const SEED_BYTES = 32

@@ -11,6 +11,7 @@
  * are drawn after the solver committed and cannot be foreseen, and that faked states pass independently.
  */
 import {
+  type Draw,
   drawRange,
   hypergeometricRatio,
   largestTerm,
@@ -90,6 +91,9 @@ export function confidenceReached(check: Check & Faked): number {
  * every decimal that rounds to it: a tie (99 % with f = 0.01 and one faked state, k = n) counts as reached.
  *
  * @throws AssayError 'statistics/unreachable' when even k = n does not; `detail.reachable` is what k = n gives.
+ * @example
+ * const weakness = { falsePositiveRate: 0.01, guessProbability: 0 }
+ * sampleSize({ states: 10_000, fakedShare: 0.01, confidence: 0.99, ...weakness }) // 453
  */
 export function sampleSize(goal: Goal & Faked): number {
   const { states, falsePositiveRate, guessProbability, confidence } = goal
@@ -146,8 +150,6 @@ function outcome(check: CountedCheck): Outcome {
   const detection = detectionOf(draw, logPassed)
   return { detection, logMiss: Math.log1p(-detection) }
 }
-
-type Draw = { readonly population: number; readonly marked: number; readonly sample: number }
 
 /** log Σ h(j)·s^j: every term is positive, so the relative error stays that of its terms. */
 function logMissOf(draw: Draw, logPassed: number): number {
