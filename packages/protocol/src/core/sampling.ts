@@ -52,7 +52,7 @@ export function randomStream(seed: Uint8Array, label: string): RandomStream {
   const input = new Uint8Array(KEY_BYTES + WORD_BYTES)
   input.set(hashFields(STREAM_TAG, [seed, utf8(label)]))
   const counter = new DataView(input.buffer, KEY_BYTES)
-  let block = new DataView(new ArrayBuffer(0))
+  let block: DataView = new DataView(new ArrayBuffer(0))
   let index = 0
   let offset = BLOCK_BYTES
   return {
