@@ -188,7 +188,7 @@ describe('task ids', () => {
 
   it('do not depend on the order of parameters', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string(), fc.integer()), (parameters) => {
+      fc.property(fc.dictionary(fc.stringMatching(/^[a-zA-Z]{1,9}$/), fc.integer()), (parameters) => {
         const reversed = Object.fromEntries(Object.entries(parameters).reverse())
         const a = defineTask({ ...base, parameters })
         const b = defineTask({ ...base, parameters: reversed })
