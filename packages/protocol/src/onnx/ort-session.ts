@@ -100,8 +100,7 @@ async function runOnce(ort: OrtApi, session: OrtSession, { model, inputs }: Call
   try {
     const feeds: { [name: string]: OrtTensor } = {}
     for (const { name } of model.inputs) {
-      const { dtype, data, shape } = inputs[name]!
-      feeds[name] = new ort.Tensor(dtype, data, shape)
+      feeds[name] = toOrt(ort, inputs[name]!)
     }
     results = await session.run(feeds)
   } catch (cause) {
@@ -110,6 +109,15 @@ async function runOnce(ort: OrtApi, session: OrtSession, { model, inputs }: Call
   const outputs: [string, Tensor][] = []
   for (const { name, dtype } of model.outputs) outputs.push([name, fromOrt(results[name], { name, dtype })])
   return Object.fromEntries(outputs)
+}
+
+/**
+ * Half floats go in as their bits. Given `float16`, the constructor would wrap them in a Float16Array where
+ * the engine has one (Node 24), and onnxruntime-node 1.30 cannot read that.
+ */
+function toOrt(ort: OrtApi, { dtype, data, shape }: Tensor): OrtTensor {
+  if (dtype !== 'float16') return new ort.Tensor(dtype, data, shape)
+  return Object.assign(new ort.Tensor('uint16', data, shape), { type: 'float16' })
 }
 
 /** The runtimes make their data fresh for each run, so that they are taken over, not copied. */
