@@ -20,7 +20,8 @@ export async function drawSeed(
 ): Promise<SeedSource> {
   if (!beacon) return { kind: 'local', seed: toHex(seed ?? randomBytes32()) }
   const { signal } = session
-  const round = firstRoundAfter(QUICKNET, receivedAtSeconds)
+  // A second later than needed: the time of receipt was rounded down.
+  const round = firstRoundAfter(QUICKNET, receivedAtSeconds + 1)
   const waitMs = Math.max(0, timeOfRound(QUICKNET, round) * 1000 - Date.now()) + RELAY_DELAY_MS
   session.note(`Waiting ${Math.ceil(waitMs / 1000)} s for round ${round} of the beacon.`)
   try {

@@ -9,6 +9,7 @@ import { RECEIPT_ERRORS } from 'assay/receipt/errors'
 import { STATE_ERRORS } from 'assay/state/errors'
 import { TASK_ERRORS } from 'assay/task/errors'
 import { CommanderError } from 'commander'
+import { EXECUTOR_ERRORS } from '../executor/errors.ts'
 import { CLI_ERRORS } from './errors.ts'
 import type { Style } from './style.ts'
 
@@ -30,6 +31,7 @@ const ENTRIES: { readonly [code: string]: ErrorEntry } = {
   ...ONNX_ERRORS,
   ...SAMPLING_ERRORS,
   ...RECEIPT_ERRORS,
+  ...EXECUTOR_ERRORS,
   ...CLI_ERRORS,
 }
 

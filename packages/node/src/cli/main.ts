@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import type { AddCommand, Perform } from './command.ts'
+import { demoCommand } from './demo.ts'
 import { EXIT } from './exit.ts'
 import { keyCommand } from './key.ts'
 import { openOutput, tolerateClosedPipes } from './output.ts'
@@ -16,6 +17,7 @@ import { solveCommand } from './solve.ts'
 import { verifyCommand } from './verify.ts'
 
 const COMMANDS: readonly AddCommand[] = [
+  demoCommand,
   solveCommand,
   verifyCommand,
   planCommand,
@@ -48,6 +50,8 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // Help and version end in an error of code 0, too.
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok
+    // A command without its subcommand: the help on standard error says all.
+    if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage
     return output.failure(error)
   } finally {
     interrupted.dispose()

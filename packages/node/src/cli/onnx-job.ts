@@ -7,18 +7,15 @@ import { type Batch, type BatchMode, openBatch } from 'assay/onnx/batch'
 import { assertFinite, decodeInputs } from 'assay/onnx/inputs'
 import { MAX_INPUT_BYTES, MAX_MODEL_BYTES } from 'assay/onnx/limits'
 import { loadModel, type Model } from 'assay/onnx/model'
-import { type OnnxTask, onnxBatch } from 'assay/onnx/onnx-task'
-import type { Runtime } from 'assay/onnx/runtime'
-import { nativeRuntime } from 'assay/onnx/runtime-native'
-import { wasmRuntime } from 'assay/onnx/runtime-wasm'
+import { type OnnxBatchOptions, type OnnxTask, onnxBatch } from 'assay/onnx/onnx-task'
 import type { NamedTensors } from 'assay/state/tensors'
 import type { Command } from 'commander'
 import { Option } from 'commander'
-import { finitePositive } from './arguments.ts'
+import { countFrom, finitePositive } from './arguments.ts'
 import { isFile, readCapped } from './files.ts'
+import { openRuntime, RUNTIMES, type RuntimeName } from './onnx-runtime.ts'
+import type { OnnxTaskParts } from './onnx-worker.ts'
 
-export const RUNTIMES = ['wasm', 'native'] as const
-export type RuntimeName = (typeof RUNTIMES)[number]
 export const BATCH_MODES = ['first-axis', 'whole'] as const satisfies readonly BatchMode[]
 
 /** Options that both sides of an ONNX job take. */
@@ -28,6 +25,7 @@ export interface OnnxOptions {
   readonly runtime: RuntimeName
   readonly tolerance?: number
   readonly batch: BatchMode
+  readonly workers: number
 }
 
 export interface OnnxJob {
@@ -35,6 +33,8 @@ export interface OnnxJob {
   readonly inputs: NamedTensors
   readonly task: OnnxTask
   readonly batch: Batch
+  /** What a worker makes the same task from. */
+  readonly parts: OnnxTaskParts
 }
 
 export function addOnnxOptions(command: Command): Command {
@@ -60,6 +60,7 @@ export function addOnnxOptions(command: Command): Command {
         .choices(BATCH_MODES)
         .default('first-axis'),
     )
+    .option('--workers <n>', 'threads to spread the rows over; 0 is none beside this one', countFrom(0), 0)
 }
 
 export async function openOnnxJob(options: OnnxOptions): Promise<OnnxJob> {
@@ -67,25 +68,22 @@ export async function openOnnxJob(options: OnnxOptions): Promise<OnnxJob> {
   const inputs = await readInputs(options.input, model)
   const batch = await openBatch(model, await openRuntime(options.runtime), { batch: options.batch })
   batch.count(inputs)
-  const task = await onnxTaskOf(batch, inputs, options.tolerance)
-  return { model, inputs, task, batch }
+  const terms = await taskOptions(batch, inputs, options.tolerance)
+  const parts = { model: model.bytes, runtime: options.runtime, batch: options.batch, options: terms }
+  return { model, inputs, task: onnxBatch(batch, terms), batch, parts }
 }
 
 export async function readModel(path: string): Promise<Model> {
   return loadModel(await readCapped(path, { maxBytes: MAX_MODEL_BYTES, what: 'the model' }))
 }
 
-export function openRuntime(name: RuntimeName): Promise<Runtime> {
-  return name === 'wasm' ? wasmRuntime() : nativeRuntime()
-}
-
 /** How many floats a row has is seen on the first one: a model may leave the sizes of its outputs open. */
-async function onnxTaskOf(
+async function taskOptions(
   batch: Batch,
   inputs: NamedTensors,
   tolerance: number | undefined,
-): Promise<OnnxTask> {
-  if (tolerance === undefined) return onnxBatch(batch)
+): Promise<OnnxBatchOptions> {
+  if (tolerance === undefined) return {}
   let elements = 0
   for (const { dtype, data } of Object.values(await batch.row(inputs, 0))) {
     if (dtype.startsWith('float')) elements += data.length
@@ -96,7 +94,7 @@ async function onnxTaskOf(
       'a tolerance is for float outputs, and this model has none: leave --tolerance out',
     )
   }
-  return onnxBatch(batch, { tolerance, elements })
+  return { tolerance, elements }
 }
 
 async function readInputs(given: readonly string[], model: Model): Promise<NamedTensors> {

@@ -14,6 +14,7 @@ import { Command, Option } from 'commander'
 import { hexOf, shareIn } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
 import { keyOf } from './key-store.ts'
+import { openExecutor } from './onnx-executor.ts'
 import { addOnnxOptions, type OnnxJob, type OnnxOptions, openOnnxJob } from './onnx-job.ts'
 import { randomBytes32 } from './randomness.ts'
 import { RUN_FILES, runRequestOf, writeRun } from './run-folder.ts'
@@ -73,6 +74,7 @@ export const solveCommand: AddCommand = (perform) =>
 async function solveOnnx(options: SolveOptions, session: Session): Promise<Outcome> {
   const key = await keyOf(options.key, session.note)
   const onnx = await openOnnxJob(options)
+  const closers = [() => onnx.batch.close()]
   try {
     if (options.runtime === 'native' && options.tolerance === undefined) {
       session.note(
@@ -80,6 +82,8 @@ async function solveOnnx(options: SolveOptions, session: Session): Promise<Outco
       )
     }
     const job = { requestId: options.requestId ?? randomBytes32(), nonce: options.nonce ?? randomBytes32() }
+    const { executor, close } = await openExecutor(onnx, { workers: options.workers, session })
+    closers.push(close)
     const started = performance.now()
     const solution = await solve(
       onnx.task,
@@ -88,6 +92,7 @@ async function solveOnnx(options: SolveOptions, session: Session): Promise<Outco
         job,
         key,
         proof: options.proof,
+        executor,
         signal: session.signal,
         onProgress: ({ done, total }) => session.progress('solving', done, total),
       },
@@ -106,7 +111,7 @@ async function solveOnnx(options: SolveOptions, session: Session): Promise<Outco
       signer: nodeId(key.publicKey),
     })
   } finally {
-    await onnx.batch.close()
+    for (const close of closers.reverse()) await close()
   }
 }
 
@@ -161,7 +166,7 @@ function describeRun({ options, onnx, job, solveMs, proofText, signer }: SolvedR
         ]),
         '',
         style.faint('Hand the folder over. Its receiver checks it with:'),
-        `  assay verify ${options.out} --model ${options.model} ${options.input.map((input) => `--input ${input}`).join(' ')}` +
+        `  npx assay verify ${options.out} --model ${options.model} ${options.input.map((input) => `--input ${input}`).join(' ')}` +
           `${sameTerms(options)} --confidence 0.99 --faked 0.05`,
       ].join('\n'),
   }

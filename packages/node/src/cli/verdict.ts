@@ -95,5 +95,5 @@ function describeCheck({ check, method, verifyMs }: VerdictFigures): string {
 function describeConfidence({ check, response, method }: VerdictFigures): string | null {
   if (!response.isVerified || method !== 'lazy') return null
   if (check.confidence === null || check.faked === null) return null
-  return `${formatPercent(check.confidence)} that fewer than ${formatPercent(check.faked)} of the states were faked`
+  return `${formatPercent(check.confidence)} of solvers that fake ${formatPercent(check.faked)} of the states, or more, are caught`
 }

@@ -28,6 +28,7 @@ import { drawSeed } from './challenge.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
 import { toJsonText, writeWhole } from './files.ts'
 import { keyOf } from './key-store.ts'
+import { openExecutor } from './onnx-executor.ts'
 import { addOnnxOptions, type OnnxJob, type OnnxOptions, openOnnxJob } from './onnx-job.ts'
 import {
   jobOf,
@@ -219,7 +220,7 @@ interface CheckParts {
 
 async function check(parts: CheckParts) {
   const { options, ask, onnx, request, job, answer, session } = parts
-  const receivedAtSeconds = Math.ceil(Date.now() / 1000)
+  const receivedAtSeconds = Math.floor(Date.now() / 1000)
   const source = await drawSeed(options, { receivedAtSeconds, session })
   const verifierRequest = {
     solverRequest: { solverInput: onnx.inputs, falsePositiveRate: request.falsePositiveRate },
@@ -230,15 +231,17 @@ async function check(parts: CheckParts) {
   const verify = { lazy: verifyLazy, adversarial: verifyAdversarial, baseline: verifyBaseline }[
     options.method
   ]
+  const { executor, close } = await openExecutor(onnx, { workers: options.workers, session })
   const started = performance.now()
   const verification = await verify(onnx.task, verifierRequest, {
     job,
     commitment: answer.commitment,
     seed: seedOf(source, receivedAtSeconds),
+    executor,
     signal: session.signal,
     onProgress: ({ done, total }) => session.progress('verifying', done, total),
     ...(ask === null ? {} : { ask }),
-  })
+  }).finally(close)
   const verifyMs = performance.now() - started
   return {
     task: onnx.task,
