@@ -18,8 +18,18 @@ export function newJob() {
 /**
  * The buyer's side: recomputes a sample. The seed of the sample is drawn here, after the solver has signed.
  * `ask` says how much to look at; `openings` reaches back to the solver of a chain (examples/sequential).
+ *
+ * @param {import('assay/task/task').AnyTask} task
+ * @param {import('assay/method/sampling/messages').SolverRequest<unknown>} request
+ * @param {{
+ *   job: import('assay/method/sampling/commitment').Job
+ *   solution: import('assay/method/sampling/prover').Solution<any, any>
+ *   ask: import('assay/method/sampling/config').Ask
+ *   openings?: import('assay/method/sampling/checkpoints').OpenCheckpoints
+ *   seed?: Uint8Array
+ * }} options
  */
-export function verify(task, request, { job, solution, ask, openings = undefined, seed = random32() }) {
+export function verify(task, request, { job, solution, ask, openings, seed = random32() }) {
   const { response, commitment, states } = solution
   return verifyLazy(
     task,
