@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { transform } from 'esbuild'
 import ts from 'typescript'
@@ -39,13 +39,16 @@ interface Outcome {
   readonly stderr: string
 }
 
+/** Files under a folder of the repository whose path fits, relative to the root. */
+function inFolder(folder: string, fits: RegExp): string[] {
+  if (!existsSync(join(ROOT, folder))) return []
+  return (readdirSync(join(ROOT, folder), { recursive: true }) as string[])
+    .map((path) => `${folder}/${path.replaceAll('\\', '/')}`)
+    .filter((path) => fits.test(path) && !/node_modules|\.venv/.test(path))
+    .sort()
+}
+
 function documents(): string[] {
-  const inFolder = (folder: string, name: RegExp) =>
-    existsSync(join(ROOT, folder))
-      ? (readdirSync(join(ROOT, folder), { recursive: true }) as string[])
-          .map((path) => `${folder}/${path.replaceAll('\\', '/')}`)
-          .filter((path) => name.test(path) && !path.includes('node_modules'))
-      : []
   return [
     'README.md',
     ...inFolder('docs/guides', /\.md$/),
@@ -136,7 +139,25 @@ const DOCUMENTS = documents()
   .filter(({ blocks }) => blocks.length > 0)
 
 test('there are examples to run', () => {
-  expect(DOCUMENTS.map(({ path }) => path)).toContain('packages/protocol/README.md')
+  const paths = DOCUMENTS.map(({ path }) => path)
+  for (const path of ['README.md', 'packages/protocol/README.md', 'packages/node/README.md']) {
+    expect(paths).toContain(path)
+  }
+})
+
+const LINKING = [
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  ...documents(),
+  ...inFolder('docs', /\.md$/),
+]
+
+test.each([...new Set(LINKING)])('the links of %s lead somewhere', (path) => {
+  const text = readFileSync(join(ROOT, path), 'utf8').replace(/^```[\s\S]*?^```/gm, '')
+  const targets = [...text.matchAll(/\]\(([^)\s#]+)(?:#[^)\s]*)?\)/g)].map(([, target]) => target as string)
+  const files = targets.filter((target) => !/^[a-z]+:/.test(target))
+  expect(files.filter((file) => !existsSync(join(ROOT, dirname(path), decodeURI(file))))).toEqual([])
 })
 
 describe.each(DOCUMENTS)('$path', ({ blocks }) => {
