@@ -42,3 +42,23 @@ export function light() {
     output,
   })
 }
+
+/** States whose work can be left out without changing them, or the task's id. */
+export function paced({ work }) {
+  const value = ({ seed }, index) => BigInt(seed) * 1_000_003n + BigInt(index)
+  const slow = heavy()
+  const execution = (given) => slow.open(given)
+  return defineTask({
+    name: 'bench-paced',
+    version: '1',
+    shape: 'parallel',
+    input,
+    state: integerState(),
+    count: ({ states }) => states,
+    compute: (given, index) => {
+      if (work) execution(given).stateAt(index)
+      return value(given, index)
+    },
+    output,
+  })
+}
