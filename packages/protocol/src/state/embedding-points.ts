@@ -3,7 +3,7 @@
  *
  * A coordinate is the sum of the eight bytes of one 64-bit word, less its mean, over its standard deviation
  * (an Irwin-Hall variable): near enough to Gaussian for directions and distances (excess kurtosis -0.15), and
- * made of exact integers and one division, where logarithms and sines differ in the last bit from engine to
+ * made of exact integers, divisions and square roots, where logarithms and sines differ in the last bit from engine to
  * engine. The words are those of core/sampling.ts under the labels "vantage-points" and "hyperplanes", one a
  * coordinate, point after point.
  *
@@ -11,6 +11,7 @@
  * author, or from a beacon, and publish it.
  */
 import { type RandomStream, randomStream } from '../core/sampling.ts'
+import { dot } from './distance.ts'
 import { assertInteger } from './exact.ts'
 
 export interface PointsOptions {
@@ -30,15 +31,24 @@ const BYTES_MEAN = 8 * 127.5
 const BYTES_DEVIATION = Math.sqrt(43690)
 
 /**
- * `count` points with independent coordinates of mean 0 and variance 1, from a seed of 32 bytes.
+ * `count` vantage points from a seed of 32 bytes: on the unit sphere, or with `unit: false` with independent
+ * coordinates of mean 0 and variance 1.
+ *
+ * On the sphere is right for embeddings, which have unit length in most models: points of other lengths lie
+ * at distances that their own length decides, and tell little about what they are compared with. Where distance
+ * from the origin means something, bring vantage points from among the data instead.
  *
  * @throws AssayError `state/parameters`, or `seed/malformed`.
  */
-export function randomVantagePoints(seed: Uint8Array, options: PointsOptions): Float64Array[] {
-  return gaussianPoints(randomStream(seed, 'vantage-points'), options)
+export function randomVantagePoints(
+  seed: Uint8Array,
+  { unit = true, ...options }: PointsOptions & { readonly unit?: boolean },
+): Float64Array[] {
+  const points = gaussianPoints(randomStream(seed, 'vantage-points'), options)
+  return unit ? points.map(toUnitLength) : points
 }
 
-/** Normals of `count` hyperplanes through the origin. As `randomVantagePoints`, from other words of the seed. */
+/** Normals of `count` hyperplanes through the origin, of any length. Same errors as `randomVantagePoints`. */
 export function randomHyperplanes(seed: Uint8Array, options: PointsOptions): Float64Array[] {
   return gaussianPoints(randomStream(seed, 'hyperplanes'), options)
 }
@@ -50,6 +60,12 @@ export function gaussianPoints(stream: RandomStream, { count, dimensions }: Poin
   return Array.from({ length: count }, () =>
     Float64Array.from({ length: dimensions }, () => gaussian(stream)),
   )
+}
+
+/** A point at the origin, which has no direction, stays there. */
+function toUnitLength(point: Float64Array): Float64Array {
+  const length = Math.sqrt(dot(point, point))
+  return length === 0 ? point : point.map((coordinate) => coordinate / length)
 }
 
 function gaussian(stream: RandomStream): number {

@@ -37,7 +37,7 @@ const MARKER = /(?<=^|[\s*`#(>_-])(\d{1,4})\s?[.):](?=[\s*`_]|\p{L})/gu
 const CALL_HEAD = String.raw`(?:(?:const|let|var)\s{1,4})?(?:(${NAME})\s{0,4}=\s{0,4})?(?:await\s{1,4})?(?=${NAME}\()`
 const AFTER_MARKER = new RegExp(`[\\s*\`"]*${CALL_HEAD}`, 'uy')
 const AT_LINE_START = new RegExp(`[ \\t>]*(?:[-*•+]\\s{1,4})?[*\`]*${CALL_HEAD}`, 'uy')
-const LINE_END = /^[`*;.,\s]*(?:(?:#|\/\/|--|—|–|-|->|→).*)?$/u
+const LINE_END = /^[`*;.,\s]*(?:(?:#|\/\/|--|—|–|-|->|→)[^\n]*)?$/u
 const NAME_END = /[\p{L}\p{M}\p{N}_$.-]/u
 const NAME_WHOLE = new RegExp(`^${NAME}$`, 'u')
 const LOOKS_LIKE_CODE = /[\p{L}\p{N}][_.][\p{L}\p{N}]|\p{Ll}\p{Lu}/u
@@ -63,7 +63,14 @@ export function parsePlan(text: string): Plan {
   if (text.length > MAX_PLAN_TEXT) throw planTooLarge(`${MAX_PLAN_TEXT} characters`, text.length)
   if (!isWellFormed(text)) throw planMalformed('the text is not well-formed Unicode')
   const json = jsonCalls(text)
-  for (const find of [() => json.calls, numberedCalls, lineCalls, proseJsonCalls]) {
+  // Broken JSON is not mended by reading only its sound part.
+  const forms = [
+    () => json.calls,
+    numberedCalls,
+    lineCalls,
+    ...(json.error === undefined ? [proseJsonCalls] : []),
+  ]
+  for (const find of forms) {
     const calls = find(text)
     if (calls.length === 0) continue
     if (calls.length > MAX_CALLS) throw planTooLarge(`${MAX_CALLS} calls`, calls.length)
@@ -100,7 +107,9 @@ function jsonRegions(text: string): readonly string[] {
   if (opensJson(whole)) return [whole]
   const tagged = regionsBetween(text, { open: TAG_OPEN, close: TAG_CLOSE })
   const regions = tagged.length > 0 ? tagged : regionsBetween(text, { open: FENCE, close: FENCE })
-  return regions.map((region) => region.replace(/^[A-Za-z0-9_+-]{0,32}[ \t]*\n/, '').trim()).filter(opensJson)
+  return regions
+    .map((region) => region.replace(/^[A-Za-z0-9_+-]{0,32}[ \t\r]*\n/, '').trim())
+    .filter(opensJson)
 }
 
 function regionsBetween(
