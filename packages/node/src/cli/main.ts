@@ -6,25 +6,19 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import type { AddCommand, Perform } from './command.ts'
-import { demoCommand } from './demo.ts'
 import { EXIT } from './exit.ts'
-import { keyCommand } from './key.ts'
 import { openOutput, tolerateClosedPipes } from './output.ts'
-import { planCommand } from './plan.ts'
-import { receiptCommand } from './receipt.ts'
-import { simulateCommand } from './simulate.ts'
-import { solveCommand } from './solve.ts'
-import { verifyCommand } from './verify.ts'
 
-const COMMANDS: readonly AddCommand[] = [
-  demoCommand,
-  solveCommand,
-  verifyCommand,
-  planCommand,
-  simulateCommand,
-  receiptCommand,
-  keyCommand,
-]
+/** By name, in the order of the help. Loaded when needed: most commands need neither a runtime nor a curve. */
+const COMMANDS: { readonly [name: string]: () => Promise<AddCommand> } = {
+  demo: async () => (await import('./demo.ts')).demoCommand,
+  solve: async () => (await import('./solve.ts')).solveCommand,
+  verify: async () => (await import('./verify.ts')).verifyCommand,
+  plan: async () => (await import('./plan.ts')).planCommand,
+  simulate: async () => (await import('./simulate.ts')).simulateCommand,
+  receipt: async () => (await import('./receipt.ts')).receiptCommand,
+  key: async () => (await import('./key.ts')).keyCommand,
+}
 
 /** Runs one command line, without the program's name, and returns the exit code of the process. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -45,7 +39,8 @@ export async function main(args: readonly string[]): Promise<number> {
       exitCode = outcome.exitCode
     }
   try {
-    await createProgram(perform).parseAsync(args, { from: 'user' })
+    const program = await createProgram(perform, args[0])
+    await program.parseAsync(args, { from: 'user' })
     return exitCode
   } catch (error) {
     // Help and version end in an error of code 0, too.
@@ -58,7 +53,8 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(perform: Perform): Command {
+/** The program with the one command that is asked for, or with all of them where it is not clear which. */
+async function createProgram(perform: Perform, asked: string | undefined): Promise<Command> {
   const program = new Command('assay')
     .description(
       'Verifiable compute by sampling: run a job on machines that you do not control, check a sample of it, ' +
@@ -70,7 +66,11 @@ function createProgram(perform: Perform): Command {
       '\nStart with `assay demo`. `assay COMMAND --help` explains a command and shows an example.\n\n' +
         'Exit codes:\n  0  verified, or done\n  1  rejected\n  2  bad input or usage',
     )
-  for (const add of COMMANDS) program.addCommand(add(perform))
+  const names = Object.keys(COMMANDS)
+  for (const name of asked !== undefined && names.includes(asked) ? [asked] : names) {
+    const add = await (COMMANDS[name] as () => Promise<AddCommand>)()
+    program.addCommand(add(perform))
+  }
   harden(program)
   return program
 }
