@@ -1,0 +1,58 @@
+/** The texts to embed: product reviews, and others that the kind of state is calibrated on. */
+const SUBJECTS = ['The lamp', 'This chair', 'My notebook', 'The black ink', 'Our new shelf', 'The kettle']
+const VERDICTS = [
+  'arrived two days late, but works as described',
+  'broke after a week and nobody answers my letters',
+  'is the best that I have bought in years',
+  'looks smaller than on the picture',
+  'was easy to put together, even for my father',
+  'smells of paint and had to stay on the balcony',
+  'does what it should, nothing more',
+  'came with a scratch, and they sent another at once',
+]
+
+export const reviews = SUBJECTS.flatMap((subject) => VERDICTS.map((verdict) => `${subject} ${verdict}.`))
+
+/** Sentences on all kinds of things, that have nothing to do with one another. */
+export const unrelated = [
+  'Rain is expected in the north by noon.',
+  'She plays the cello in a small orchestra.',
+  'The committee postponed its vote until spring.',
+  'Whales sleep with one half of the brain at a time.',
+  'Add the flour slowly and keep stirring.',
+  'His train left from platform nine.',
+  'Most stars are smaller than the sun.',
+  'The bridge was closed for repairs in 1987.',
+  'Bees find their way by the angle of the light.',
+  'We should plant the tomatoes after the frost.',
+  'The library opens at eight on weekdays.',
+  'A prime number has exactly two divisors.',
+  'Two goals in the last minutes decided the match.',
+  'The museum bought a drawing by an unknown hand.',
+  'Copper turns green when it weathers.',
+  'They walked along the canal until it grew dark.',
+  'Interest rates were left unchanged on Thursday.',
+  'The old clock strikes thirteen at midnight.',
+  'Salt lowers the freezing point of water.',
+  'Her grandfather built violins in Cremona.',
+  'The path ends at a fence above the quarry.',
+  'Volcanic soil is good for growing wine.',
+  'The translation took longer than the novel.',
+  'Foxes have moved into the empty factory.',
+  'He sold the boat and kept the oars.',
+  'The signal reaches the probe after four hours.',
+  'Children under six travel free of charge.',
+  'The recipe calls for three cloves of garlic.',
+  'A storm took the roof off the barn.',
+  'The jury could not agree on a single point.',
+  'Glass is made of sand, soda and lime.',
+  'The lighthouse has been automatic since 1962.',
+  'Nobody remembered who had locked the door.',
+  'The glacier lost four metres this summer.',
+  'Chess engines no longer lose to people.',
+  'The village lies at the end of a long valley.',
+  'Paper was invented in China.',
+  'The concert was recorded in a church.',
+  'An octopus has three hearts.',
+  'The ferry does not run on Sundays.',
+]
