@@ -5,7 +5,7 @@
  * content: the order of keys does not matter, the order of lists and the length of everything does.
  */
 import * as z from 'zod/mini'
-import { defineObject } from '../core/codec.ts'
+import { defineObject, MAX_ITEMS } from '../core/codec.ts'
 import { AssayError } from '../core/errors.ts'
 import { describeValue } from '../core/inspect.ts'
 import { exactKind } from './exact.ts'
@@ -21,7 +21,15 @@ export interface ValueCodecOptions<T> {
   readonly name: string
   /** Refuses what is not a value. It must leave what it accepts as it is: no defaults, no transforms. */
   readonly schema?: z.ZodMiniType<T>
+  /**
+   * Cap on the numbers, texts, keys and lists in one value; 2^20 unless told. Each can cost a decoder some 200
+   * bytes of heap, so lower it where values come from strangers. Large arrays belong in tensors.
+   */
+  readonly maxItems?: number
 }
+
+/** A task's input may be a list of many numbers; decoding one this long takes a fraction of a second. */
+const MAX_VALUE_ITEMS = 2 ** 20
 
 export interface ValueStateOptions<T> extends ValueCodecOptions<T> {
   /** Probability of guessing one state; there is no default, since it depends on what the values are. */
@@ -36,7 +44,7 @@ export interface ValueStateOptions<T> extends ValueCodecOptions<T> {
  * @throws AssayError `state/parameters` unless `name` is 1 to 128 letters, digits and `._/-`.
  */
 export function valueCodec<T = unknown>(options: ValueCodecOptions<T>): ValueCodec<T> {
-  const { name, schema = z.unknown() as z.ZodMiniType<T> } = options
+  const { name, schema = z.unknown() as z.ZodMiniType<T>, maxItems = MAX_VALUE_ITEMS } = options
   if (typeof name !== 'string' || !NAME.test(name)) {
     throw new AssayError(
       'state/parameters',
@@ -48,6 +56,7 @@ export function valueCodec<T = unknown>(options: ValueCodecOptions<T>): ValueCod
     version: 1,
     schema,
     maxBytes: MAX_VALUE_BYTES,
+    maxItems,
   })
   return {
     assert(value): asserts value is T {
@@ -66,7 +75,8 @@ export function valueCodec<T = unknown>(options: ValueCodecOptions<T>): ValueCod
  */
 export function valueState<T = unknown>(options: ValueStateOptions<T>): StateKind<T> {
   const { name, guessProbability } = options
-  const codec: ValueCodec<T> = valueCodec<T>(options)
+  // States come from solvers, and are small: they keep the cap of the codec unless told otherwise.
+  const codec: ValueCodec<T> = valueCodec<T>({ maxItems: MAX_ITEMS, ...options })
   return exactKind<T>({
     name: 'value',
     parameters: { name },
