@@ -101,11 +101,6 @@ export function loadItemSet(proof: ProofObject, { items, falsePositiveRate }: It
       )
 }
 
-/** Bytes of the set of a proof, without its envelope of about 60 bytes. */
-export function itemSetBytes(kind: ProofKind, size: ItemSetSize): number {
-  return createItemSet(kind, size).save().length
-}
-
 function bloomSet(filter: BloomFilter): ItemSet {
   return {
     kind: 'bloom',

@@ -13,7 +13,15 @@ import type { Task } from '../../task/task.ts'
 import { bindProof, checkResult, type Job, outputDigest } from './commitment.ts'
 import { itemBlock, proofSalt } from './items.ts'
 import { parseSolverProof, type VerifierRequest } from './messages.ts'
-import { type ItemSet, loadItemSet, type ProofObject, proofDigest, proofObject } from './proof.ts'
+import {
+  type ItemSet,
+  type ItemSetSize,
+  loadItemSet,
+  type ProofObject,
+  proofDigest,
+  proofObject,
+} from './proof.ts'
+import { largestProofBytes } from './security.ts'
 
 /**
  * What ties the output to the proved states: the output names them all, the output was derived from states
@@ -45,7 +53,10 @@ export async function openResponse<Input, State, Output>(
 ): Promise<Verdict<OpenedResponse<State>>> {
   const { solverRequest, solverOutput } = request
   const states = task.states(solverRequest.solverInput)
-  const proof = decodeProof(request)
+  const proof = decodeProof(request, {
+    items: states * task.state.slots,
+    falsePositiveRate: solverRequest.falsePositiveRate,
+  })
   if (!proof.ok) return proof
   const output = attemptOutput(() => {
     ;(task.output.assert as (value: unknown) => void)(solverOutput)
@@ -77,9 +88,24 @@ export async function openResponse<Input, State, Output>(
   }
 }
 
-function decodeProof<Input, Output>(request: VerifierRequest<Input, Output>): Verdict<ProofObject> {
+/** An honest proof's envelope takes about 100 bytes. */
+const ENVELOPE_BYTES = 1024
+
+function decodeProof<Input, Output>(
+  request: VerifierRequest<Input, Output>,
+  size: ItemSetSize,
+): Verdict<ProofObject> {
   const proof = attempt(() => {
     const { bloomFilter } = parseSolverProof(request.solverProof)
+    // Before anything is decoded: no honest proof over these items is larger, whatever the sender claims.
+    const longest = Math.ceil((largestProofBytes(size) + ENVELOPE_BYTES) / 3) * 4
+    if (bloomFilter.length > longest) {
+      throw new AssayError(
+        'sampling/proof',
+        `expected a proof of at most ${longest} base64 characters, as task and input give, got ${bloomFilter.length}`,
+        { detail: { expected: longest, found: bloomFilter.length } },
+      )
+    }
     return proofObject.decode(fromBase64(bloomFilter))
   })
   if (!proof.ok || proof.value.items === request.solverProof.countItems) return proof

@@ -12,7 +12,7 @@ import { detectionProbability, fakedCount } from '../../core/statistics.ts'
 import type { StateKind } from '../../state/kind.ts'
 import type { JobShape, Method, Security } from '../interface.ts'
 import { type Ask, samplesFor } from './config.ts'
-import type { ProofKind } from './proof.ts'
+import type { ItemSetSize, ProofKind } from './proof.ts'
 
 /** The part of a state kind that security depends on. */
 export type KindShape = Pick<StateKind<unknown>, 'slots' | 'quorum' | 'alternatives' | 'guessProbability'>
@@ -43,6 +43,15 @@ export function passingRate(kind: KindShape, falsePositiveRate: number): number 
 export function proofBytes(kind: ProofKind, items: number, falsePositiveRate: number): number {
   if (kind === 'bloom') return 8 + bloomParameters(items, falsePositiveRate).bytes
   return Math.ceil((items * fingerprintBits(falsePositiveRate)) / 8)
+}
+
+/** Bytes of the larger kind of proof: what a verifier must be ready to read. */
+export function largestProofBytes({ items, falsePositiveRate }: ItemSetSize): number {
+  const fingerprint = proofBytes('fingerprint', items, falsePositiveRate)
+  // No filter is sized for a rate from 0.5.
+  return falsePositiveRate < 0.5
+    ? Math.max(fingerprint, proofBytes('bloom', items, falsePositiveRate))
+    : fingerprint
 }
 
 export const samplingMethod: Method<SamplingConfig> = {
