@@ -78,7 +78,12 @@ function execute(command: string, args: readonly string[], cwd: string): Promise
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
-      env: { ...process.env, ASSAY_COMMAND_LINE: COMMAND_LINE, NO_COLOR: '1' },
+      env: {
+        ...process.env,
+        ASSAY_COMMAND_LINE: COMMAND_LINE,
+        NO_COLOR: '1',
+        XDG_CONFIG_HOME: join(cwd, 'config'),
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let stdout = ''
