@@ -104,3 +104,10 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < common; i++) if (a[i] !== b[i]) return a[i]! - b[i]!
   return a.length - b.length
 }
+
+/** Plain in any realm: its prototype is null, or an object whose prototype is null. */
+export function isPlainObject(value: unknown): value is { readonly [key: string]: unknown } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}

@@ -22,7 +22,7 @@ import * as z from 'zod/mini'
 import { defineObject } from '../core/codec.ts'
 import { AssayError } from '../core/errors.ts'
 import { describeValue } from '../core/inspect.ts'
-import { isWellFormed } from './binary.ts'
+import { isPlainObject, isWellFormed } from './binary.ts'
 
 export interface Plan {
   readonly calls: readonly PlanCall[]
@@ -146,9 +146,7 @@ export function isNestedCall(value: PlanValue): value is PlanNestedCall {
 
 /** Any plain object: a dictionary, a nested call, or a number kept as decimal. */
 export function isDictionary(value: unknown): value is { readonly [key: string]: PlanValue } {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === null || Object.getPrototypeOf(prototype) === null
+  return isPlainObject(value)
 }
 
 /** Whether a dictionary may have this key. */

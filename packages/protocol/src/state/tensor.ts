@@ -208,23 +208,55 @@ export function stackFirstAxis(tensors: readonly Tensor[]): Tensor {
   return tensor(first.dtype, [rows, ...rest], dataFromNative(first.dtype, raw))
 }
 
+/**
+ * The data alone: elements in row-major order, little-endian; strings each with its length. A view of the
+ * tensor's own memory where the machine is little-endian: do not change it.
+ */
+export function tensorData({ dtype, data }: Tensor): Uint8Array {
+  if (dtype === 'string') return joinBytes((data as readonly string[]).map(prefixedText))
+  return littleEndian(nativeBytes(data as NumericData), DTYPES[dtype][1])
+}
+
 /** The canonical bytes; the layout stands at the head of this file. */
 export function encodeTensor(tensor: Tensor): Uint8Array {
   assertTensor(tensor)
-  const [code, width] = DTYPES[tensor.dtype]
+  const encoding = prepareTensor(tensor)
+  const bytes = new Uint8Array(encoding.length)
+  writeTensor(encoding, { bytes, view: new DataView(bytes.buffer), offset: 0 })
+  return bytes
+}
+
+/** A tensor that `assertTensor` accepted, ready to be written. */
+export interface TensorEncoding {
+  readonly tensor: Tensor
+  /** Little-endian; of strings, with their lengths. */
+  readonly data: Uint8Array
+  /** Bytes of the whole encoding. */
+  readonly length: number
+}
+
+export function prepareTensor(tensor: Tensor): TensorEncoding {
   const data =
     tensor.dtype === 'string'
       ? joinBytes((tensor.data as readonly string[]).map(prefixedText))
-      : littleEndian(nativeBytes(tensor.data as NumericData), width)
-  const rank = tensor.shape.length
-  const bytes = new Uint8Array(HEADER_BYTES * (rank + 2) + data.length)
-  const view = new DataView(bytes.buffer)
-  bytes.set(MAGIC)
-  bytes.set([VERSION, code, rank], MAGIC.length)
-  for (const [axis, dim] of tensor.shape.entries()) setLength(view, HEADER_BYTES * (axis + 1), dim)
-  setLength(view, HEADER_BYTES * (rank + 1), data.length)
-  bytes.set(data, HEADER_BYTES * (rank + 2))
-  return bytes
+      : littleEndian(nativeBytes(tensor.data as NumericData), DTYPES[tensor.dtype][1])
+  return { tensor, data, length: HEADER_BYTES * (tensor.shape.length + 2) + data.length }
+}
+
+/** Writes the canonical bytes; `view` covers the same memory as `bytes`. */
+export function writeTensor(
+  { tensor: { dtype, shape }, data }: TensorEncoding,
+  target: { readonly bytes: Uint8Array; readonly view: DataView; readonly offset: number },
+): void {
+  const { bytes, view, offset } = target
+  const rank = shape.length
+  bytes.set(MAGIC, offset)
+  bytes[offset + MAGIC.length] = VERSION
+  bytes[offset + MAGIC.length + 1] = DTYPES[dtype][0]
+  bytes[offset + MAGIC.length + 2] = rank
+  for (let axis = 0; axis < rank; axis++) setLength(view, offset + HEADER_BYTES * (axis + 1), shape[axis]!)
+  setLength(view, offset + HEADER_BYTES * (rank + 1), data.length)
+  bytes.set(data, offset + HEADER_BYTES * (rank + 2))
 }
 
 /**

@@ -6,10 +6,18 @@
  * Integers come most significant byte first; names rise strictly by their UTF-8 bytes, so that one record
  * has one encoding; a tensor is encoded as in tensor.ts.
  */
-import { concatBytes, equalBytes, u64be, utf8 } from '../core/bytes.ts'
+import { concatBytes, equalBytes, utf8 } from '../core/bytes.ts'
 import { AssayError } from '../core/errors.ts'
-import { byteReader, compareBytes, decodeText, isWellFormed, joinBytes, malformed, u32be } from './binary.ts'
-import { assertTensor, decodeTensor, encodeTensor, type Tensor } from './tensor.ts'
+import {
+  byteReader,
+  compareBytes,
+  decodeText,
+  isPlainObject,
+  isWellFormed,
+  malformed,
+  setLength,
+} from './binary.ts'
+import { assertTensor, decodeTensor, prepareTensor, type Tensor, writeTensor } from './tensor.ts'
 
 /** Tensors by name, such as the outputs of a model. */
 export type NamedTensors = { readonly [name: string]: Tensor }
@@ -20,18 +28,44 @@ export const MAX_TENSORS = 4096
 export const MAX_NAME_BYTES = 1024
 
 const MAGIC = concatBytes(utf8('tensors'), Uint8Array.of(1))
+/** At most 1 KiB each. */
+const MAX_KNOWN_NAMES = 256
+const knownNames = new Map<string, Uint8Array>()
 
-/** The canonical bytes of a record of named tensors. */
+/** The canonical bytes of a record of named tensors. Written in one piece: this runs once for each state. */
 export function encodeTensors(tensors: NamedTensors): Uint8Array {
   assertNamedTensors(tensors)
-  const parts = [MAGIC, u32be(Object.keys(tensors).length)]
-  const names = Object.keys(tensors).map((name) => ({ name, bytes: utf8(name) }))
-  names.sort((a, b) => compareBytes(a.bytes, b.bytes))
-  for (const { name, bytes } of names) {
-    const encoded = encodeTensor(tensors[name]!)
-    parts.push(u32be(bytes.length), bytes, u64be(encoded.length), encoded)
+  const parts = Object.keys(tensors).map((name) => ({
+    key: nameBytes(name),
+    ...prepareTensor(tensors[name]!),
+  }))
+  if (parts.length > 1) parts.sort((a, b) => compareBytes(a.key, b.key))
+  const size = parts.reduce((sum, { key, length }) => sum + 12 + key.length + length, MAGIC.length + 4)
+  const bytes = new Uint8Array(size)
+  const view = new DataView(bytes.buffer)
+  bytes.set(MAGIC)
+  view.setUint32(MAGIC.length, parts.length)
+  let offset = MAGIC.length + 4
+  for (const part of parts) {
+    view.setUint32(offset, part.key.length)
+    bytes.set(part.key, offset + 4)
+    offset += 4 + part.key.length
+    setLength(view, offset, part.length)
+    writeTensor(part, { bytes, view, offset: offset + 8 })
+    offset += 8 + part.length
   }
-  return joinBytes(parts)
+  return bytes
+}
+
+/** UTF-8 of a name. A run encodes the same few names once for each state, so the last ones are kept. */
+function nameBytes(name: string): Uint8Array {
+  let bytes = knownNames.get(name)
+  if (bytes === undefined) {
+    bytes = utf8(name)
+    if (knownNames.size >= MAX_KNOWN_NAMES) knownNames.clear()
+    knownNames.set(name, bytes)
+  }
+  return bytes
 }
 
 /** Strict inverse of `encodeTensors`. Same errors as `decodeTensor`. */
@@ -49,12 +83,12 @@ export function decodeTensors(bytes: Uint8Array, options: { readonly maxBytes: n
   const entries: [string, Tensor][] = []
   let previous: Uint8Array | undefined
   for (let i = 0; i < count; i++) {
-    const nameBytes = read.take(read.u32())
-    if (previous !== undefined && compareBytes(previous, nameBytes) >= 0) {
+    const key = read.take(read.u32())
+    if (previous !== undefined && compareBytes(previous, key) >= 0) {
       throw malformed('expected tensor names in strictly rising order')
     }
-    previous = nameBytes
-    entries.push([decodeText(nameBytes), decodeTensor(read.take(read.u64()), options)])
+    previous = key
+    entries.push([decodeText(key), decodeTensor(read.take(read.u64()), options)])
   }
   read.end()
   const tensors = Object.fromEntries(entries)
@@ -64,7 +98,7 @@ export function decodeTensors(bytes: Uint8Array, options: { readonly maxBytes: n
 
 /** Throws `state/type`, `state/shape` or `state/too-large` for what is not a record of named tensors. */
 export function assertNamedTensors(value: unknown): asserts value is NamedTensors {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
+  if (!isPlainObject(value)) {
     throw new AssayError('state/type', `expected an object of tensors by name`)
   }
   const names = Object.keys(value)
@@ -76,7 +110,7 @@ export function assertNamedTensors(value: unknown): asserts value is NamedTensor
       name.length === 0 ||
       !isWellFormed(name) ||
       name.length > MAX_NAME_BYTES ||
-      utf8(name).length > MAX_NAME_BYTES
+      nameBytes(name).length > MAX_NAME_BYTES
     ) {
       throw new AssayError('state/type', `expected tensor names of 1 to ${MAX_NAME_BYTES} bytes of Unicode`)
     }

@@ -67,7 +67,7 @@ describe('tolerant tensors', () => {
     expect(codeOf(() => kind.assert(fewer)).code).toBe('state/shape')
     expect(codeOf(() => kind.decode(encodeTensors(fewer))).code).toBe('state/shape')
     expect(codeOf(() => kind.commit(record([1e20, 0, 0]))).code).toBe('state/out-of-range')
-    expect(codeOf(() => kind.assert(new Map())).code).toBe('state/shape')
+    expect(codeOf(() => kind.assert(new Map())).code).toBe('state/type')
     expect(codeOf(() => kind.assert(null)).code).toBe('state/type')
   })
 
