@@ -6,6 +6,7 @@ out. Arrays travel as base64 of their little-endian 8-byte elements, so that eve
 import json
 import sys
 from base64 import b64decode
+from hashlib import sha256
 from importlib.metadata import version
 
 import numpy as np
@@ -94,11 +95,39 @@ def verify(request: dict) -> dict:
     return VerifierResponse(countItems=len(sample), isVerified=True).model_dump()
 
 
+class Bench:
+    """What bench/bloom.mjs times: the arrays are ready before the clock starts."""
+
+    items: np.ndarray
+    looked: np.ndarray
+    rate: float
+    filled: Blossom
+    proof: bytes
+
+
+def bench_insert() -> None:
+    Bench.filled = Blossom(expected_items=len(Bench.items), false_positive_rate=Bench.rate)
+    Bench.filled.add_items(Bench.items)
+    Bench.proof = Bench.filled.dump()
+
+
+def bench_lookups() -> int:
+    return sum(Bench.filled.is_hit(v) for v in Bench.looked)
+
+
+def bench_prepare(items: str, lookups: int, rate: float) -> dict:
+    Bench.items, Bench.rate = int64(items), rate
+    Bench.looked = Bench.items[:lookups]
+    bench_insert()
+    return {"digest": sha256(Bench.proof).hexdigest()}
+
+
 def versions() -> dict:
     return {name: version(name) for name in ("warden-spex", "rbloom", "numpy", "scipy")}
 
 
 CALLS = {f.__name__: f for f in (versions, hashes, prove, lookups, array, embedding, solve, verify)}
+CALLS |= {f.__name__: f for f in (bench_prepare, bench_insert, bench_lookups)}
 
 for line in sys.stdin:
     question = json.loads(line)

@@ -136,6 +136,20 @@ describe('merging', () => {
     expect(left).toEqual(whole)
   })
 
+  it('is the or of every byte, wherever the bits lie in their buffer', () => {
+    const offsets = fc.integer({ min: 0, max: 8 })
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40 }), offsets, offsets, (length, a, b) => {
+        const into = { hashes: 1, bits: new Uint8Array(60).subarray(a, a + length) }
+        const from = { hashes: 1, bits: new Uint8Array(60).subarray(b, b + length) }
+        for (let i = 0; i < length; i++) [into.bits[i], from.bits[i]] = [i * 37, i * 91]
+        const expected = into.bits.map((byte, i) => byte | from.bits[i]!)
+        mergeBloom(into, from)
+        expect(into.bits).toEqual(expected)
+      }),
+    )
+  })
+
   it('refuses a filter of other parameters', () => {
     expect(codeOf(() => mergeBloom(createBloom(10, 0.01), createBloom(20, 0.01)))).toBe('bloom/parameters')
     expect(codeOf(() => mergeBloom(createBloom(10, 0.01), createBloom(10, 0.02)))).toBe('bloom/parameters')
