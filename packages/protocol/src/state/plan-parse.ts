@@ -22,8 +22,8 @@ import { assertPlan, MAX_CALLS, type Plan, type PlanCall, planMalformed, planToo
 import { readJsonValues, toolCalls } from './plan-tool-calls.ts'
 import { cursorAt, NAME, readCall, readJson } from './plan-value.ts'
 
-/** Characters of text: some 60,000 tokens, more than a model writes in one answer. */
-export const MAX_PLAN_TEXT = 2 ** 18
+/** Characters of text: some 16,000 tokens; a hostile one this long is refused within 50 ms. */
+export const MAX_PLAN_TEXT = 2 ** 16
 /** Lines that may open with JSON in prose: each is read until it breaks. */
 const MAX_JSON_LINES = 16
 /** Characters that may stand before the number of an item on its line: indentation, quotes, "Step". */
