@@ -26,11 +26,7 @@ export interface Session {
   readonly note: (line: string) => void
 }
 
-export type Action<Options> = (
-  options: Options,
-  session: Session,
-  operands: readonly string[],
-) => Promise<Outcome>
+type Action<Options> = (options: Options, session: Session, operands: readonly string[]) => Promise<Outcome>
 
 /** Registers an action with a command: main.ts supplies it. */
 export type Perform = <Options extends object>(

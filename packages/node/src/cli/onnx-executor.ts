@@ -2,9 +2,8 @@
  * Who computes the rows: this thread, which looks up from its work now and then, or worker threads.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { checkAborted, type Executor, localExecutor } from 'assay/method/sampling/executor'
+import { checkAborted, countIndices, type Executor, localExecutor } from 'assay/method/sampling/executor'
 import type { NamedTensors } from 'assay/state/tensors'
-import type { Task } from 'assay/task/task'
 import { openPool } from '../executor/pool.ts'
 import type { Session } from './command.ts'
 import type { OnnxJob } from './onnx-job.ts'
@@ -18,45 +17,72 @@ export interface OpenExecutor {
   close(): Promise<void>
 }
 
-/** `workers` threads, or this one for 0. Close it after its last run. */
-export async function openExecutor(
-  { task, inputs, parts }: OnnxJob,
-  { workers, session }: { readonly workers: number; readonly session: Session },
-): Promise<OpenExecutor> {
-  if (workers === 0) {
-    return { executor: localExecutor(attentive(task, session.signal), inputs), close: async () => {} }
-  }
-  const args: readonly [OnnxTaskParts] = [parts]
+export interface ExecutorOptions {
+  /** Threads; 0 is this one. */
+  readonly workers: number
+  readonly session: Session
+  /** What the progress line calls the work. */
+  readonly label: string
+}
+
+/** Close it after its last run. */
+export async function openExecutor(onnx: OnnxJob, options: ExecutorOptions): Promise<OpenExecutor> {
+  const { workers, session } = options
+  if (workers === 0) return { executor: inThisThread(onnx, options), close: async () => {} }
+  const args: readonly [OnnxTaskParts] = [onnx.parts]
   const module = { url: new URL('./onnx-worker.js', import.meta.url).href, export: 'openOnnxTask', args }
-  const pool = await openPool(task, inputs, { module, workers, signal: session.signal })
-  return { executor: pool, close: () => pool.close() }
+  const pool = await openPool(onnx.task, onnx.inputs, { module, workers, signal: session.signal })
+  return { executor: withProgress(pool, options), close: () => pool.close() }
+}
+
+function withProgress(
+  executor: Executor<NamedTensors>,
+  { session, label }: ExecutorOptions,
+): Executor<NamedTensors> {
+  return {
+    async *run(indices, options) {
+      const total = countIndices(indices)
+      let done = 0
+      for await (const segment of executor.run(indices, options)) {
+        done += segment.states.length
+        session.progress(label, done, total)
+        yield segment
+      }
+    },
+  }
 }
 
 /**
- * The same task, which lets the event loop turn between rows. A runtime in WebAssembly answers without a turn,
- * so that Ctrl+C on a slow model would not be heard before a whole segment is done.
+ * Lets the event loop turn between rows, and counts them. A runtime in WebAssembly answers without a turn, so
+ * that Ctrl+C on a slow model would not be heard before a whole segment is done.
  */
-function attentive<Input, State>(
-  task: Task<Input, State, unknown>,
-  signal: AbortSignal,
-): Pick<Task<Input, State, unknown>, 'open' | 'state' | 'name'> {
+function inThisThread(
+  { task, inputs }: OnnxJob,
+  { session: { signal, progress }, label }: ExecutorOptions,
+): Executor<NamedTensors> {
   return {
-    name: task.name,
-    state: task.state,
-    open(input) {
-      const execution = task.open(input)
+    run(indices, options) {
+      const total = countIndices(indices)
+      let done = 0
       let turnedAt = performance.now()
-      return {
-        states: execution.states,
-        async stateAt(index) {
-          if (performance.now() - turnedAt > TURN_MS) {
-            await nextTurn()
-            checkAborted(signal)
-            turnedAt = performance.now()
-          }
-          return execution.stateAt(index)
-        },
+      const pause = async () => {
+        await nextTurn()
+        checkAborted(signal)
+        progress(label, done, total)
+        turnedAt = performance.now()
       }
+      const open = (input: NamedTensors) => {
+        const execution = task.open(input)
+        return {
+          states: execution.states,
+          async stateAt(index: number) {
+            if (performance.now() - turnedAt > TURN_MS) await pause()
+            done += 1
+            return execution.stateAt(index)
+          },
+        }
+      }
+      return localExecutor({ name: task.name, state: task.state, open }, inputs).run(indices, options)
     },
   }
 }

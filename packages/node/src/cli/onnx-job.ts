@@ -16,7 +16,7 @@ import { isFile, readCapped } from './files.ts'
 import { openRuntime, RUNTIMES, type RuntimeName } from './onnx-runtime.ts'
 import type { OnnxTaskParts } from './onnx-worker.ts'
 
-export const BATCH_MODES = ['first-axis', 'whole'] as const satisfies readonly BatchMode[]
+const BATCH_MODES = ['first-axis', 'whole'] as const satisfies readonly BatchMode[]
 
 /** Options that both sides of an ONNX job take. */
 export interface OnnxOptions {

@@ -82,7 +82,11 @@ async function solveOnnx(options: SolveOptions, session: Session): Promise<Outco
       )
     }
     const job = { requestId: options.requestId ?? randomBytes32(), nonce: options.nonce ?? randomBytes32() }
-    const { executor, close } = await openExecutor(onnx, { workers: options.workers, session })
+    const { executor, close } = await openExecutor(onnx, {
+      workers: options.workers,
+      session,
+      label: 'solving',
+    })
     closers.push(close)
     const started = performance.now()
     const solution = await solve(
@@ -94,7 +98,6 @@ async function solveOnnx(options: SolveOptions, session: Session): Promise<Outco
         proof: options.proof,
         executor,
         signal: session.signal,
-        onProgress: ({ done, total }) => session.progress('solving', done, total),
       },
     )
     const solveMs = performance.now() - started
@@ -166,17 +169,21 @@ function describeRun({ options, onnx, job, solveMs, proofText, signer }: SolvedR
         ]),
         '',
         style.faint('Hand the folder over. Its receiver checks it with:'),
-        `  npx assay verify ${options.out} --model ${options.model} ${options.input.map((input) => `--input ${input}`).join(' ')}` +
-          `${sameTerms(options)} --confidence 0.99 --faked 0.05`,
+        `  ${verifyLine(options)}`,
       ].join('\n'),
   }
 }
 
-/** The options that the verifier has to agree on, where they are not the defaults. */
-function sameTerms({ runtime, tolerance, batch }: OnnxOptions): string {
-  return [
-    runtime === 'wasm' ? '' : ` --runtime ${runtime}`,
-    tolerance === undefined ? '' : ` --tolerance ${tolerance}`,
-    batch === 'first-axis' ? '' : ` --batch ${batch}`,
-  ].join('')
+/** What the receiver of the folder runs, with the options that have to be the same. */
+function verifyLine({ out, model, input, runtime, tolerance, batch }: SolveOptions): string {
+  const words = ['npx', 'assay', 'verify', out, '--model', model]
+  for (const one of input) words.push('--input', one)
+  if (runtime !== 'wasm') words.push('--runtime', runtime)
+  if (tolerance !== undefined) words.push('--tolerance', String(tolerance))
+  if (batch !== 'first-axis') words.push('--batch', batch)
+  return [...words, '--confidence', '0.99', '--faked', '0.05'].map(shellWord).join(' ')
+}
+
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

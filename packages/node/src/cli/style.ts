@@ -11,7 +11,7 @@ export interface Style {
 }
 
 const plain = (text: string): string => text
-export const PLAIN: Style = { good: plain, bad: plain, strong: plain, faint: plain }
+const PLAIN: Style = { good: plain, bad: plain, strong: plain, faint: plain }
 
 const paint = (open: number, close: number) => (text: string) => `\u001b[${open}m${text}\u001b[${close}m`
 const COLOURED: Style = { good: paint(32, 39), bad: paint(31, 39), strong: paint(1, 22), faint: paint(2, 22) }

@@ -61,7 +61,7 @@ export function describeVerdict(figures: VerdictFigures, style: Style): string {
   if (evidence !== null) {
     rows.push(['evidence', `${style.bad(evidence.code)}: ${evidence.message}`])
     const remedy = remedyOf(evidence.code)
-    if (remedy !== '') rows.push(['meaning', remedy])
+    if (remedy !== '') rows.push(['what to do', remedy])
   }
   rows.push(['checked', describeCheck(figures)])
   const confidence = describeConfidence(figures)

@@ -5,60 +5,28 @@
  * Threat: the folder comes from the solver. Its request.json is read for what it claims was asked, compared
  * with the verifier's own files and options, and never believed against them.
  */
-import { join } from 'node:path'
-import { resolveBeacon } from 'assay/core/beacon'
+
 import { toHex } from 'assay/core/bytes'
 import { AssayError, type Rejection } from 'assay/core/errors'
-import { isNodeId } from 'assay/core/keys'
-import { resolveSeed, type SeedSource } from 'assay/core/seed'
 import { inputDigest, type Job } from 'assay/method/sampling/commitment'
-import type { Ask } from 'assay/method/sampling/config'
 import { evidenceOf } from 'assay/method/sampling/evidence'
-import { DEFAULT_VERIFICATION_RATIO } from 'assay/method/sampling/messages'
-import {
-  type Verification,
-  verifyAdversarial,
-  verifyBaseline,
-  verifyLazy,
-} from 'assay/method/sampling/verifier'
-import { signReceipt } from 'assay/receipt/sign'
+import type { Verification } from 'assay/method/sampling/verifier'
 import { Option } from 'commander'
 import { countFrom, hexOf, shareIn } from './arguments.ts'
-import { drawSeed } from './challenge.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
-import { toJsonText, writeWhole } from './files.ts'
 import { keyOf } from './key-store.ts'
-import { openExecutor } from './onnx-executor.ts'
-import { addOnnxOptions, type OnnxJob, type OnnxOptions, openOnnxJob } from './onnx-job.ts'
-import {
-  jobOf,
-  RUN_FILES,
-  type RunAnswer,
-  type RunRequest,
-  readRunAnswer,
-  readRunRequest,
-} from './run-folder.ts'
+import { addOnnxOptions, type OnnxJob, openOnnxJob } from './onnx-job.ts'
+import { jobOf, type RunAnswer, type RunRequest, readRunAnswer, readRunRequest } from './run-folder.ts'
 import { describeVerdict, type VerdictFigures, verdictJson } from './verdict.ts'
-
-const METHODS = ['lazy', 'adversarial', 'baseline'] as const
-
-export interface VerifyOptions extends OnnxOptions {
-  readonly method: (typeof METHODS)[number]
-  readonly confidence?: number
-  readonly faked?: number
-  readonly ratio?: number
-  readonly samples?: number
-  readonly seed?: Uint8Array
-  readonly beacon?: boolean
-  readonly requestId?: Uint8Array
-  readonly nonce?: Uint8Array
-  readonly solver?: string
-  readonly key?: string
-  readonly receipt?: string
-}
-
-export const DEFAULT_CONFIDENCE = 0.99
-export const DEFAULT_FAKED = 0.05
+import { type CheckedRun, checkRun, writeReceipt } from './verify-check.ts'
+import {
+  askOf,
+  checkSolverOption,
+  DEFAULT_CONFIDENCE,
+  DEFAULT_FAKED,
+  METHODS,
+  type VerifyOptions,
+} from './verify-options.ts'
 
 export const verifyCommand: AddCommand = (perform) =>
   addOnnxOptions(
@@ -122,47 +90,11 @@ async function verifyRun(
     const answer = await readRunAnswer(folder)
     const refusal = answer.ok ? checkSolver(answer.value, options.solver) : answer
     if (!answer.ok || refusal !== null) return unreadable({ options, onnx, refusal: refusal as Rejection })
-    const checked = await check({ options, ask, onnx, request, job, answer: answer.value, session })
+    const checked = await checkRun({ options, ask, onnx, request, job, answer: answer.value, session })
     const receipt = await writeReceipt(checked, { options, folder, key })
     return describe({ options, checked, receipt })
   } finally {
     await onnx.batch.close()
-  }
-}
-
-/** The ask that the options make; `null` for methods that do not sample. */
-export function askOf({
-  method,
-  confidence,
-  faked,
-  ratio,
-  samples,
-  seed,
-  beacon,
-}: VerifyOptions): Ask | null {
-  const given = [confidence ?? faked, ratio, samples].filter((value) => value !== undefined)
-  if (given.length > 1)
-    throw usage('--confidence and --faked, --ratio, and --samples exclude each other: give one')
-  if (seed !== undefined && beacon) throw usage('--seed and --beacon exclude each other: give one')
-  if (method !== 'lazy') {
-    if (ratio === undefined && given.length > 0) {
-      throw usage(`--method ${method} draws no sample: leave --confidence, --faked and --samples out`)
-    }
-    if (method === 'baseline' && ratio !== undefined) {
-      throw usage('--method baseline runs everything again: leave --ratio out')
-    }
-    return null
-  }
-  if (samples !== undefined) return { samples }
-  if (ratio !== undefined) return { verificationRatio: ratio }
-  return { confidence: confidence ?? DEFAULT_CONFIDENCE, faked: faked ?? DEFAULT_FAKED }
-}
-
-function checkSolverOption(solver: string | undefined): void {
-  if (solver !== undefined && !isNodeId(solver)) {
-    throw usage(
-      '--solver expects a node id of 64 lower-case hexadecimal digits, as `assay key show` prints it',
-    )
   }
 }
 
@@ -208,88 +140,13 @@ function checkSolver({ commitment }: RunAnswer, solver: string | undefined): Rej
   }
 }
 
-interface CheckParts {
-  readonly options: VerifyOptions
-  readonly ask: Ask | null
-  readonly onnx: OnnxJob
-  readonly request: RunRequest
-  readonly job: Job
-  readonly answer: RunAnswer
-  readonly session: Session
-}
-
-async function check(parts: CheckParts) {
-  const { options, ask, onnx, request, job, answer, session } = parts
-  const receivedAtSeconds = Math.floor(Date.now() / 1000)
-  const source = await drawSeed(options, { receivedAtSeconds, session })
-  const verifierRequest = {
-    solverRequest: { solverInput: onnx.inputs, falsePositiveRate: request.falsePositiveRate },
-    solverOutput: answer.output,
-    solverProof: answer.proof,
-    verificationRatio: options.ratio ?? DEFAULT_VERIFICATION_RATIO,
-  }
-  const verify = { lazy: verifyLazy, adversarial: verifyAdversarial, baseline: verifyBaseline }[
-    options.method
-  ]
-  const { executor, close } = await openExecutor(onnx, { workers: options.workers, session })
-  const started = performance.now()
-  const verification = await verify(onnx.task, verifierRequest, {
-    job,
-    commitment: answer.commitment,
-    seed: seedOf(source, receivedAtSeconds),
-    executor,
-    signal: session.signal,
-    onProgress: ({ done, total }) => session.progress('verifying', done, total),
-    ...(ask === null ? {} : { ask }),
-  }).finally(close)
-  const verifyMs = performance.now() - started
-  return {
-    task: onnx.task,
-    request: verifierRequest,
-    commitment: answer.commitment,
-    verification,
-    source,
-    receivedAtSeconds,
-    verifyMs,
-    job,
-  }
-}
-
-type Checked = Awaited<ReturnType<typeof check>>
-
-function seedOf(source: SeedSource, committedAtSeconds: number): Uint8Array {
-  const seed = resolveSeed(source, { beacon: resolveBeacon, committedAtSeconds })
-  if (!seed.ok) throw new AssayError(seed.code, seed.message, { detail: seed.detail })
-  return seed.value
-}
-
-/** The path of the receipt, or null where the response never opened, so that there is nobody to name in one. */
-async function writeReceipt(
-  checked: Checked,
-  {
-    options,
-    folder,
-    key,
-  }: { options: VerifyOptions; folder: string; key: Awaited<ReturnType<typeof keyOf>> },
-): Promise<string | null> {
-  const { task, request, commitment, verification, source, receivedAtSeconds } = checked
-  if (verification.check.outputBinding === null) return null
-  const path = options.receipt ?? join(folder, RUN_FILES.receipt)
-  const envelope = await signReceipt(
-    { task, request, commitment, verification, seed: source, receivedAtSeconds, issuedAt: new Date() },
-    key,
-  )
-  await writeWhole(path, toJsonText(envelope))
-  return path
-}
-
 function describe({
   options,
   checked,
   receipt,
 }: {
   options: VerifyOptions
-  checked: Checked
+  checked: CheckedRun
   receipt: string | null
 }) {
   const { verification, commitment, source, verifyMs, job } = checked
@@ -349,8 +206,4 @@ function verdictOutcome(figures: VerdictFigures): Outcome {
     json: verdictJson(figures),
     text: (style) => describeVerdict(figures, style),
   }
-}
-
-function usage(message: string): AssayError {
-  return new AssayError('cli/usage', message)
 }
