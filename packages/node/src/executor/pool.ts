@@ -33,6 +33,11 @@ import { pieceSize } from './piece-size.ts'
 
 /** More threads than any machine here has cores: a larger number is a slip. */
 export const MAX_WORKERS = 256
+/**
+ * A thread that is ended inside native code takes the whole process with it (onnxruntime-node aborts), so closing
+ * waits for the states that are under way; only one that takes longer than this is ended in its middle.
+ */
+const CLOSE_GRACE_MS = 10_000
 /** Pieces under way for each worker: one that it computes, and the next, so that it never waits. */
 const PIECES_PER_WORKER = 2
 
@@ -44,12 +49,14 @@ export interface PoolOptions {
   readonly signal?: AbortSignal
   /** Cap on the JavaScript heap of each worker, in MiB; Node's own where it is not given. */
   readonly maxHeapMiB?: number
+  /** How long `close` waits for states that are under way before it ends their threads; 10 s unless told. */
+  readonly closeGraceMs?: number
 }
 
 export interface WorkerPool<State> extends Executor<State> {
   /** Threads that compute. */
   readonly workers: number
-  /** Ends the workers, also in the middle of a state. Runs that are under way throw `pool/closed`. */
+  /** Ends the runs that are under way, which throw `pool/closed` at once, and then the threads. */
   close(): Promise<void>
 }
 
@@ -114,32 +121,48 @@ interface Threads {
   close(): Promise<void>
 }
 
+/** A piece that was sent and is not back. */
+interface Pending {
+  readonly request: PieceRequest
+  readonly done: Promise<unknown>
+  readonly reject: (error: AssayError) => void
+}
+
 function startThreads(setup: WorkerSetup, options: PoolOptions): Threads {
-  const { workers, signal, maxHeapMiB } = options
+  const { workers, signal, closeGraceMs = CLOSE_GRACE_MS } = options
+  const piscina = startPiscina(setup, options)
+  const pending = new Set<Pending>()
   let ended: AssayError | undefined
-  const piscina = startPiscina(setup, { workers, maxHeapMiB })
-  const close = async (): Promise<void> => {
-    ended ??= closedError()
+  let closing: Promise<void> | undefined
+
+  /** Whoever waits is told at once; the threads stop at their next state. */
+  const end = (error: AssayError): Promise<void> => {
+    ended ??= error
     signal?.removeEventListener('abort', close)
-    await piscina.destroy()
-  }
-  // A thread that dies between two pieces, or before its first: without this it would be started anew for ever.
-  piscina.on('error', (error: unknown) => {
-    ended ??= crashedError(error)
-    void close()
-  })
-  signal?.addEventListener('abort', close, { once: true })
-  const send = async (request: PieceRequest): Promise<PieceReply> => {
-    if (ended) throw ended
-    let result: PieceResult
-    try {
-      result = (await piscina.run(request)) as PieceResult
-    } catch (error) {
-      throw ended ?? crashedError(error)
+    for (const { request, reject } of pending) {
+      Atomics.store(request.cancelled, 0, 1)
+      reject(ended)
     }
-    if ('error' in result) throw AssayError.fromJSON(result.error)
-    return result
+    closing ??= settled(pending, closeGraceMs).then(() => piscina.destroy())
+    return closing
   }
+  const close = () => end(closedError())
+  signal?.addEventListener('abort', close, { once: true })
+  // A thread that dies between two pieces, or before its first: without this it would be started anew for ever.
+  piscina.on('error', (error: unknown) => void end(crashedError(error)))
+
+  const send = (request: PieceRequest): Promise<PieceReply> =>
+    new Promise((resolve, reject) => {
+      if (ended) return reject(ended)
+      const done = piscina.run(request).then(
+        (result: PieceResult) =>
+          'error' in result ? reject(AssayError.fromJSON(result.error)) : resolve(result),
+        (error: unknown) => reject(crashedError(error)),
+      )
+      const piece = { request, done, reject }
+      pending.add(piece)
+      void done.then(() => pending.delete(piece))
+    })
   const openAll = async (): Promise<void> => {
     const request = { run: 0, cancelled: sharedFlag(), indices: null }
     await untilAborted(Promise.all(Array.from({ length: workers }, () => send(request))), signal)
@@ -147,10 +170,17 @@ function startThreads(setup: WorkerSetup, options: PoolOptions): Threads {
   return { workers, signal, send, openAll, close }
 }
 
-function startPiscina(
-  setup: WorkerSetup,
-  { workers, maxHeapMiB }: { readonly workers: number; readonly maxHeapMiB: number | undefined },
-): Piscina {
+/** Until all are back, or the time is up. */
+async function settled(pending: ReadonlySet<Pending>, graceMs: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const timeUp = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, graceMs)
+  })
+  await Promise.race([Promise.all([...pending].map(({ done }) => done)), timeUp])
+  clearTimeout(timer)
+}
+
+function startPiscina(setup: WorkerSetup, { workers, maxHeapMiB }: PoolOptions): Piscina {
   try {
     return new Piscina({
       filename: new URL('./worker.js', import.meta.url).href,
