@@ -37,6 +37,14 @@ const TAG = 'assay/poe/v2'
 /** An RSA key (422 bytes) and signature (384), the fields, and room for their names. */
 const MAX_ENCODED_BYTES = 2048
 
+/** What a coordinator, or a requester without one, allots to one request at intake. */
+export interface Job {
+  /** Unique; 32 bytes where we draw it. */
+  readonly requestId: Uint8Array
+  /** 32 bytes, drawn for this request alone, so that no proof can be made ahead or used again. */
+  readonly nonce: Uint8Array
+}
+
 export interface ExecutionFields {
   /** Allotted at intake, unique; 1 … 128 bytes. */
   readonly requestId: Uint8Array

@@ -12,6 +12,7 @@ import type { KeyPair, NodeId } from '../../core/keys.ts'
 import {
   commitExecution,
   type ExecutionFields,
+  type Job,
   type SignedExecution,
   signExecution,
   type VerifiedExecution,
@@ -21,12 +22,7 @@ import type { TaskId } from '../../task/task.ts'
 import type { ProofBinding } from './items.ts'
 import type { SolverRequest } from './messages.ts'
 
-/** What a coordinator, or a requester without one, allots at intake. Both have 32 bytes. */
-export interface Job {
-  readonly requestId: Uint8Array
-  /** Drawn for this request alone, so that no proof can be made ahead or used again. */
-  readonly nonce: Uint8Array
-}
+export type { Job }
 
 export function inputDigest<Input>(task: { readonly input: ValueCodec<Input> }, input: Input): Digest {
   return tagged('assay/task-input/v1', task.input.encode(input))

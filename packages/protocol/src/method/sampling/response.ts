@@ -8,9 +8,9 @@
 import { equalBytes, fromBase64 } from '../../core/bytes.ts'
 import type { Digest } from '../../core/digest.ts'
 import { AssayError, attempt, reject, type Verdict } from '../../core/errors.ts'
-import { type SignedExecution, verifyExecution } from '../../core/poe.ts'
+import { type Job, type SignedExecution, verifyExecution } from '../../core/poe.ts'
 import type { Task } from '../../task/task.ts'
-import { bindProof, checkResult, type Job, outputDigest } from './commitment.ts'
+import { bindProof, checkResult, outputDigest } from './commitment.ts'
 import { itemBlock, proofSalt } from './items.ts'
 import { parseSolverProof, type VerifierRequest } from './messages.ts'
 import {
