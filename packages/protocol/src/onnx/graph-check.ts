@@ -18,10 +18,11 @@ type INodeProto = onnxProto.onnx.INodeProto
 
 /**
  * Operator domains and their versions that the runtimes of 1.30 open; '' is ai.onnx. Below version 7 of
- * ai.onnx they lack implementations, and semantics (broadcasting) differ.
+ * ai.onnx they implement only the operators whose meaning has stayed the same since (Conv, Not, Relu ...), and
+ * refuse the others by name (Add and Gemm, which broadcast in another way then).
  */
 export const DOMAINS: { readonly [domain: string]: { readonly min: number; readonly max: number } } = {
-  '': { min: 7, max: 26 },
+  '': { min: 1, max: 26 },
   'ai.onnx.ml': { min: 1, max: 5 },
   'com.microsoft': { min: 1, max: 1 },
 }

@@ -43,6 +43,8 @@ export interface Model {
   /** What must be given: graph inputs without an initialiser. Those with one are constants here. */
   readonly inputs: readonly ValueInfo[]
   readonly outputs: readonly ValueInfo[]
+  /** Names of further values that a run gives, whose types only the runtime knows (cut.ts); none in a file. */
+  readonly exposed?: readonly string[]
 }
 
 /**

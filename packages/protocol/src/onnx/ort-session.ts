@@ -9,7 +9,8 @@ import type { Dtype, Tensor, TensorData } from '../state/tensor.ts'
 import type { NamedTensors } from '../state/tensors.ts'
 import { assertInputs } from './feed.ts'
 import type { Model } from './model.ts'
-import type { Session } from './runtime.ts'
+import type { Session, SessionOutput } from './runtime.ts'
+import { isDtype } from './tensor-proto.ts'
 
 /** onnxruntime-common's Tensor, as far as it is used. */
 export interface OrtTensor {
@@ -20,8 +21,17 @@ export interface OrtTensor {
 
 /** onnxruntime-common's InferenceSession, as far as it is used. */
 export interface OrtSession {
+  readonly outputMetadata: readonly OrtValueMetadata[]
   run(feeds: { [name: string]: OrtTensor }): Promise<{ readonly [name: string]: OrtTensor }>
   release(): Promise<void>
+}
+
+/** onnxruntime-common's InferenceSession.ValueMetadata; type and shape of tensors only. */
+export interface OrtValueMetadata {
+  readonly name: string
+  readonly isTensor: boolean
+  readonly type?: string
+  readonly shape?: readonly (number | string)[]
 }
 
 /** What both onnxruntime packages export, as far as it is used. */
@@ -70,6 +80,7 @@ function wrapSession(ort: OrtApi, model: Model, session: OrtSession): Session {
   const running = new Set<Promise<unknown>>()
   let closing: Promise<void> | undefined
   return {
+    outputs: session.outputMetadata.map(sessionOutput),
     async run(inputs) {
       if (closing !== undefined) {
         throw new AssayError('onnx/closed', 'the session is closed: open the model again')
@@ -108,7 +119,27 @@ async function runOnce(ort: OrtApi, session: OrtSession, { model, inputs }: Call
   }
   const outputs: [string, Tensor][] = []
   for (const { name, dtype } of model.outputs) outputs.push([name, fromOrt(results[name], { name, dtype })])
+  for (const name of model.exposed ?? []) {
+    const dtype = heldType(name, results[name])
+    outputs.push([name, fromOrt(results[name], { name, dtype })])
+  }
   return Object.fromEntries(outputs)
+}
+
+function sessionOutput({ name, isTensor, type = 'unknown', shape = [] }: OrtValueMetadata): SessionOutput {
+  if (!isTensor) return { name, dtype: null, type: 'not a tensor', dims: [] }
+  const dims = shape.map((dim) => (dim === '' || (typeof dim === 'number' && dim < 0) ? null : dim))
+  return { name, dtype: isDtype(type) ? type : null, type, dims }
+}
+
+/** The type of an exposed value, which no model declares; it must be one that we hold. */
+function heldType(name: string, result: OrtTensor | undefined): Dtype {
+  if (isDtype(result?.type)) return result.type as Dtype
+  throw new AssayError(
+    'onnx/unsupported-type',
+    `value ${JSON.stringify(name)} is not a tensor of a type that is supported: ${result?.type ?? 'nothing came'}`,
+    { detail: { name, type: result?.type ?? null } },
+  )
 }
 
 /**

@@ -4,8 +4,9 @@
  * Two implementations: runtime-wasm.ts (tier `reproducible`: the same bits on every CPU and in a browser)
  * and runtime-native.ts (tier `native`: several times faster, the same bits only on the same kind of CPU).
  */
+import type { Dtype } from '../state/tensor.ts'
 import type { NamedTensors } from '../state/tensors.ts'
-import type { Model } from './model.ts'
+import type { Dim, Model } from './model.ts'
 
 /** How far results of one runtime repeat: on any machine bit for bit, or within a calibrated tolerance. */
 export type RuntimeTier = 'reproducible' | 'native'
@@ -19,8 +20,21 @@ export interface Runtime {
   open(model: Model): Promise<Session>
 }
 
+/** What the runtime knows of an output before a run, by its own inference of types and shapes. */
+export interface SessionOutput {
+  readonly name: string
+  /** Null for what is not a tensor (sequence, map, optional), or a tensor of a type that is not held here. */
+  readonly dtype: Dtype | null
+  /** The type in words, for messages. */
+  readonly type: string
+  /** Sizes, or names of sizes, or null for neither. The runtime says [] for scalars and for unknown ranks alike. */
+  readonly dims: readonly Dim[]
+}
+
 /** A loaded model, ready to run; holds memory outside the JavaScript heap until it is closed. */
 export interface Session {
+  /** The declared outputs of the model, then those that it exposes. */
+  readonly outputs: readonly SessionOutput[]
   /**
    * One inference. The inputs are read, not kept; the outputs are fresh.
    *

@@ -72,6 +72,17 @@ export function dtypeOf(dataType: number): Dtype | undefined {
   return ELEMENT_TYPES.get(dataType)?.dtype
 }
 
+/** The TensorProto.DataType number of an element type. */
+export function dataTypeOf(dtype: Dtype): number {
+  for (const [number, element] of ELEMENT_TYPES) if (element.dtype === dtype) return number
+  throw new RangeError(`no ONNX type for ${dtype}`)
+}
+
+/** Bytes of one element; 0 for strings. */
+export function elementBytes(dtype: Dtype): number {
+  return ELEMENT_TYPES.get(dataTypeOf(dtype))!.width
+}
+
 const DTYPES: ReadonlySet<unknown> = new Set(Array.from(ELEMENT_TYPES.values(), ({ dtype }) => dtype))
 
 export function isDtype(text: unknown): text is Dtype {

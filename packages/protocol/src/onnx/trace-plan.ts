@@ -1,0 +1,239 @@
+/**
+ * How large the tensors of a run will be, before it runs: the runtime's own inference of shapes, asked with
+ * the sizes of the inputs and the values of small ones.
+ *
+ * A planning model is the range of nodes with its inputs at their exact sizes and, for small tensors, as
+ * constants, so that what depends on their values (ConstantOfShape, Expand, Tile, Range, Resize, ...) has
+ * a known size as well. It is opened and never run. The runtimes describe scalars and values of unknown rank
+ * alike, so the model has a Shape node beside each value: its own size is the rank where that is known.
+ *
+ * Threat: models that allocate without bound. A size that is known beyond a limit is refused here, naming
+ * the node.
+ */
+import { utf8 } from '../core/bytes.ts'
+import { AssayError } from '../core/errors.ts'
+import { prepareTensor, type Tensor, tensorBytes } from '../state/tensor.ts'
+import type { NamedTensors } from '../state/tensors.ts'
+import { assembleCut, cutSegment, liveIns, type NodeRange, typedInputs } from './cut.ts'
+import type { Graph, GraphNode } from './graph.ts'
+import type { Model } from './model.ts'
+import { lengthField, varintField } from './proto-bytes.ts'
+import type { Runtime, SessionOutput } from './runtime.ts'
+import { dataTypeOf, elementBytes } from './tensor-proto.ts'
+
+/** Limits of a traced run; see TraceOptions in traced-run.ts. */
+export interface TraceLimits {
+  readonly maxLiveBytes: number
+  readonly maxTensorBytes: number
+  readonly segmentNodes: number
+}
+
+interface Run {
+  readonly graph: Graph
+  readonly runtime: Runtime
+}
+
+/** Tensors of at most this many elements are shapes, axes, scales: their values are given to the planner. */
+const MAX_VALUE_ELEMENTS = 64
+/** What a text element is counted as; its true size is checked after the run. */
+const STRING_BYTES = 32
+/** What the runtimes report for a size that they do not know, beside names: -1 as 32 bits. */
+const UNKNOWN_SIZE = 2 ** 32 - 1
+/** Operator set of the Shape nodes, where the model imports no ai.onnx. */
+const SHAPE_OPSET = 13
+
+/** Whether one run of everything stays within the limits, as far as the runtime knows ahead: false where a size is unknown. */
+export async function planWhole(
+  { graph, runtime }: Run,
+  inputs: NamedTensors,
+  limits: TraceLimits,
+): Promise<boolean> {
+  const range = { from: 0, to: graph.nodes.length }
+  const sizes = await inferSizes({ graph, runtime }, range, new Map(Object.entries(inputs)))
+  let total = 0
+  for (const node of graph.nodes) {
+    const bytes = nodeBytes(node, sizes, limits)
+    if (bytes === undefined) return false
+    total += bytes
+  }
+  return total <= limits.maxLiveBytes
+}
+
+export interface SegmentStart {
+  readonly from: number
+  readonly live: ReadonlyMap<string, Tensor>
+  readonly limits: TraceLimits
+}
+
+/**
+ * The position up to which nodes can run as one segment: as far as sizes are known and fit beside what is
+ * live. A node whose size is unknown gets a segment of its own.
+ *
+ * @throws AssayError `onnx/too-large` where not even the first node fits.
+ */
+export async function planSegment(
+  { graph, runtime }: Run,
+  { from, live, limits }: SegmentStart,
+): Promise<number> {
+  const end = Math.min(from + limits.segmentNodes, graph.nodes.length)
+  const sizes = await inferSizes({ graph, runtime }, { from, to: end }, live)
+  let held = 0
+  for (const tensor of live.values()) held += tensorBytes(tensor)
+  for (let at = from; at < end; at++) {
+    const node = graph.nodes[at]!
+    const bytes = nodeBytes(node, sizes, limits)
+    if (bytes === undefined) return Math.max(at, from + 1)
+    held += bytes
+    if (held <= limits.maxLiveBytes) continue
+    if (at > from) return at
+    throw new AssayError(
+      'onnx/too-large',
+      `node ${at} ${JSON.stringify(node.name)} (${node.operator}) needs ${held} bytes of tensors at a time, above the cap of ${limits.maxLiveBytes}: raise maxLiveBytes if that is meant`,
+      { detail: { node: at, operator: node.operator, bytes: held, maxLiveBytes: limits.maxLiveBytes } },
+    )
+  }
+  return end
+}
+
+/** Bytes of what a node gives; undefined where a size is unknown. Throws where one value alone is above the cap. */
+function nodeBytes(
+  node: GraphNode,
+  sizes: ReadonlyMap<string, number | undefined>,
+  { maxTensorBytes }: TraceLimits,
+): number | undefined {
+  if (node.isConstant) return 0
+  let total = 0
+  let known = true
+  for (const name of node.outputs) {
+    if (name === '') continue
+    const bytes = sizes.get(name)
+    if (bytes === undefined) known = false
+    else if (bytes > maxTensorBytes) {
+      throw new AssayError(
+        'onnx/too-large',
+        `${JSON.stringify(name)}, which node ${node.index} (${node.operator}) gives, would have ${bytes} bytes, above the cap of ${maxTensorBytes}`,
+        { detail: { name, node: node.index, operator: node.operator, bytes, maxTensorBytes } },
+      )
+    } else total += bytes
+  }
+  return known ? total : undefined
+}
+
+/** Bytes by name of what a range computes; undefined where the runtime does not know. */
+async function inferSizes(
+  { graph, runtime }: Run,
+  range: NodeRange,
+  given: ReadonlyMap<string, Tensor>,
+): Promise<ReadonlyMap<string, number | undefined>> {
+  const { model, ranks } = planningModel(graph, range, given)
+  const outputs = await describeOutputs({ graph, runtime }, { model, range, given })
+  const byName = new Map(outputs.map((output) => [output.name, output]))
+  const sizes = new Map<string, number | undefined>()
+  for (const [name, rankName] of ranks) sizes.set(name, sizeOf(byName.get(name), byName.get(rankName)))
+  return sizes
+}
+
+interface Planning {
+  readonly model: Model
+  readonly range: NodeRange
+  readonly given: ReadonlyMap<string, Tensor>
+}
+
+/** Opens the planning model; where that fails because a value has no shape, since it is no tensor, says so. */
+async function describeOutputs(
+  { graph, runtime }: Run,
+  { model, range, given }: Planning,
+): Promise<readonly SessionOutput[]> {
+  let session: Awaited<ReturnType<Runtime['open']>>
+  try {
+    session = await runtime.open(model)
+  } catch (failure) {
+    const plain = cutSegment(graph, range, { inputs: Object.fromEntries(given) })
+    const session = await runtime.open(plain)
+    await session.close()
+    for (const output of session.outputs) assertHeld(output)
+    throw failure
+  }
+  await session.close()
+  for (const output of session.outputs) assertHeld(output)
+  return session.outputs
+}
+
+function assertHeld({ name, dtype, type }: SessionOutput): void {
+  if (dtype !== null) return
+  throw new AssayError(
+    'onnx/unsupported-type',
+    `value ${JSON.stringify(name)} cannot be traced: it is ${type === 'not a tensor' ? type : `a tensor of ${type}`}`,
+    { detail: { name, type } },
+  )
+}
+
+function sizeOf(output: SessionOutput | undefined, rank: SessionOutput | undefined): number | undefined {
+  if (output?.dtype == null || rank === undefined) return undefined
+  // No sizes: a scalar, if its rank is known to be 0.
+  if (output.dims.length === 0 && rank.dims[0] !== 0) return undefined
+  let elements = 1
+  for (const dim of output.dims) {
+    if (typeof dim !== 'number' || dim === UNKNOWN_SIZE) return undefined
+    elements *= dim
+  }
+  return elements * (elementBytes(output.dtype) || STRING_BYTES)
+}
+
+/** The range with exact inputs, small ones as constants, and a Shape node for each value it computes. */
+function planningModel(
+  graph: Graph,
+  { from, to }: NodeRange,
+  given: ReadonlyMap<string, Tensor>,
+): { readonly model: Model; readonly ranks: ReadonlyMap<string, string> } {
+  const nodes = graph.nodes.slice(from, to)
+  const names = liveIns(nodes)
+  const small = names.filter((name) => isSmall(given.get(name)))
+  const large = names.filter((name) => !isSmall(given.get(name)))
+  const computed = nodes.filter(({ isConstant }) => !isConstant).flatMap(({ outputs }) => outputs)
+  const prefix = freePrefix(graph)
+  const ranks = new Map(computed.filter((name) => name !== '').map((name) => [name, `${prefix}${name}`]))
+  const model = assembleCut(graph, {
+    nodes,
+    inputs: typedInputs(large, { inputs: Object.fromEntries(given) }),
+    exposed: [...ranks].flat(),
+    extraHeader: graph.model.opsets.has('') ? [] : [lengthField(8, varintField(2, SHAPE_OPSET))],
+    extraGraph: [
+      ...small.map((name) => encodeInitialiser(name, given.get(name)!)),
+      ...[...ranks].map(([name, rank]) => encodeShapeNode(name, rank)),
+    ],
+  })
+  return { model, ranks }
+}
+
+function isSmall(tensor: Tensor | undefined): boolean {
+  return tensor !== undefined && tensor.dtype !== 'string' && tensor.data.length <= MAX_VALUE_ELEMENTS
+}
+
+/** A prefix that no value of the graph has. */
+function freePrefix(graph: Graph): string {
+  let prefix = 'rank:'
+  while ([...graph.values.keys()].some((name) => name.startsWith(prefix))) prefix += ':'
+  return prefix
+}
+
+/** GraphProto.node {input, output, op_type}. */
+function encodeShapeNode(input: string, output: string): Uint8Array {
+  return lengthField(
+    1,
+    lengthField(1, utf8(input)),
+    lengthField(2, utf8(output)),
+    lengthField(4, utf8('Shape')),
+  )
+}
+
+/** GraphProto.initializer {dims, data_type, name, raw_data}. */
+function encodeInitialiser(name: string, tensor: Tensor): Uint8Array {
+  return lengthField(
+    5,
+    ...tensor.shape.map((size) => varintField(1, size)),
+    varintField(2, dataTypeOf(tensor.dtype)),
+    lengthField(8, utf8(name)),
+    lengthField(9, prepareTensor(tensor).data),
+  )
+}
