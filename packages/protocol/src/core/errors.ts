@@ -139,10 +139,6 @@ export const CORE_ERRORS = {
     meaning: 'The filter is larger than the cap.',
     remedy: 'Split the job into segments, or raise the cap where the caller may.',
   },
-  'bloom/full': {
-    meaning: 'More items were added than the filter was sized for.',
-    remedy: 'Create it with the number of items that will be added.',
-  },
   'bloom/saturated': {
     meaning: 'The filter has more ones than its items can explain: it was flooded.',
     remedy: 'Reject the proof.',
