@@ -36,7 +36,7 @@ record('proof-size', {
   about:
     `${STATES.toLocaleString('en')} integer states. "Rate" is the false positive rate that the proof has: the ` +
     'share of ones to the power of k, or 2^-b; "looked up" is what that many states that were not committed ' +
-    'found. "Minimum" is log2(1/rate) bits a state for the fingerprint vector and 1.4427 times that for the Bloom ' +
+    'found, coarse at the last rates, where one hit or none is expected. "Minimum" is log2(1/rate) bits a state for the fingerprint vector and 1.4427 times that for the Bloom ' +
     'filter; the ratio to it is what the target of 1.02 is about. "Insert" and "look up" are nanoseconds a state, ' +
     'hashing included. The published sizing of a Bloom filter gives exactly the minimum for the rate asked, but ' +
     'rounds k down, so that the rate it reaches is worse than asked; that is harmless where log2(1/asked) is just ' +
