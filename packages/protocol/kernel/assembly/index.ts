@@ -3,19 +3,17 @@
  * host. Every count is at most CHUNK; where it is not a multiple of four, the lanes behind it hold leftovers
  * that nobody reads.
  */
-import { BITS, HITS, INPUT, ITEMS, POSITIONS } from './layout'
+import { BITS, HITS, INPUT, ITEMS, PADDED, POSITIONS } from './layout'
 import {
-  compress, initialise, IV, MIDSTATE, padInteger, scheduleBlocks, scheduleIntegers, storeItems, SUM,
+  compress, initialise, IV, MIDSTATE, padBlock, padInteger, padMessages, scheduleIntegers, scheduleMessages,
+  storeDigests, storeItems, SUM,
 } from './sha256'
 import { place, setLength, walkAll } from './walk'
 
-export { BITS, CHUNK, HITS, INPUT, ITEMS, MAX_HASHES, MAX_MESSAGE, POSITIONS } from './layout'
+export { BITS, CHUNK, HITS, INPUT, ITEMS, MAX_HASHES, PADDED, PADDED_BYTES, POSITIONS } from './layout'
 
 /** k of the filter in hand. */
 let hashes: i32 = 0
-
-/** Four blocks of 64 bytes: one for each lane. */
-const BLOCKS: usize = memory.data(256, 16)
 
 initialise()
 
@@ -37,25 +35,38 @@ export function hashIntegers(count: i32): void {
 
 /** INPUT: one block of 64 bytes, that opens every message of the coming `hashMessages`. */
 export function absorbBlock(): void {
-  for (let lane: usize = 0; lane < 4; lane++) memory.copy(BLOCKS + 64 * lane, INPUT, 64)
-  scheduleBlocks(BLOCKS)
+  padBlock()
+  scheduleMessages(INPUT, 0)
   compress(IV, 16, 0)
   memory.copy(MIDSTATE, SUM, 128)
 }
 
-/** INPUT: messages of `size` <= MAX_MESSAGE bytes in a row. ITEMS: SHA-256 of block ‖ message, cut. */
+/** INPUT: messages of `size` <= 55 bytes in a row. ITEMS: SHA-256 of block ‖ message, cut. */
 export function hashMessages(count: i32, size: i32): void {
-  const bits = bswap<u32>(8 * (64 + size))
-  memory.fill(BLOCKS, 0, 256)
-  for (let lane: usize = 0; lane < 256; lane += 64) {
-    store<u8>(BLOCKS + lane + <usize>size, 0x80)
-    store<u32>(BLOCKS + lane, bits, 60)
-  }
+  const stride = <usize>size
+  padMessages(size, 64 + size)
   for (let i: usize = 0; i < <usize>count; i += 4) {
-    for (let lane: usize = 0; lane < 4; lane++) memory.copy(BLOCKS + 64 * lane, INPUT + (i + lane) * <usize>size, <usize>size)
-    scheduleBlocks(BLOCKS)
+    scheduleMessages(INPUT + i * stride, stride)
     compress(MIDSTATE, 16, 0)
     storeItems(ITEMS + 16 * i)
+  }
+}
+
+/**
+ * PADDED: messages in a row, each padded to `blocks` blocks of 64 bytes. ITEMS: SHA-256 of each, whole, so that half
+ * as many fit as of items.
+ */
+export function hashPadded(count: i32, blocks: i32): void {
+  const stride = 64 * <usize>blocks
+  padBlock()
+  for (let i: usize = 0; i < <usize>count; i += 4) {
+    let state = IV
+    for (let p = PADDED + i * stride, end = p + stride; p < end; p += 64) {
+      scheduleMessages(p, stride)
+      compress(state, 16, 0)
+      state = SUM
+    }
+    storeDigests(ITEMS + 32 * i)
   }
 }
 

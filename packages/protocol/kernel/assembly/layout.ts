@@ -7,10 +7,11 @@
 export const CHUNK: i32 = 1024
 /** Largest k: bounds POSITIONS. Larger ones stay with the TypeScript twin. */
 export const MAX_HASHES: i32 = 64
-/** Longest message: with the padding's 0x80 byte and the 8 bytes of length it still fits into one block. */
-export const MAX_MESSAGE: i32 = 55
 
-/** Integers as eight bytes each, or messages in a row, or the prefix block of 64 bytes. */
+/**
+ * Integers as eight bytes each, or the prefix block of 64 bytes, or messages in a row: of at most 55 bytes, so that
+ * the padding of SHA-256 (0x80 and 8 bytes of length) fits behind them, and 64 bytes can be read at each.
+ */
 export const INPUT: usize = memory.data(64 * 1024, 16)
 /** Items of 16 bytes. */
 export const ITEMS: usize = memory.data(16 * 1024, 16)
@@ -18,5 +19,9 @@ export const ITEMS: usize = memory.data(16 * 1024, 16)
 export const POSITIONS: usize = memory.data(4 * 64 * 1024, 16)
 /** One byte for each item: 1 when all its bits are set. */
 export const HITS: usize = memory.data(1024, 16)
+/** Bytes of PADDED: 64 chunks of 4,096 bytes with a prefix byte, padded to whole blocks. */
+export const PADDED_BYTES: i32 = 64 * 4160
+/** Long messages, each padded to whole blocks by the host. */
+export const PADDED: usize = memory.data(64 * 4160, 16)
 /** The filter's bits, from here to the end of memory. */
 export const BITS: usize = __heap_base

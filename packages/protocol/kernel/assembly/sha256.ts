@@ -145,17 +145,53 @@ export function padInteger(): void {
   word(31, add(add(sigma1(w29), w24), add(sigma0(w16), i32x4.splat(LENGTH_BITS))))
 }
 
-/** Words 0 to 15 from four blocks of 64 bytes that lie in a row at `from`. */
-export function scheduleBlocks(from: usize): void {
+/** What a message keeps of the 64 bytes read at its address, and what its padding puts behind it. */
+const KEEP: usize = memory.data(64, 16)
+const PAD: usize = memory.data(64, 16)
+
+/** For the coming `scheduleMessages`: messages are whole blocks of 64 bytes, and nothing follows them. */
+export function padBlock(): void {
+  memory.fill(KEEP, 0xff, 64)
+  memory.fill(PAD, 0, 64)
+}
+
+/** For the coming `scheduleMessages`: messages of `size` bytes, the last of `total` bytes hashed. */
+export function padMessages(size: i32, total: i32): void {
+  memory.fill(KEEP, 0, 64)
+  memory.fill(KEEP, 0xff, <usize>size)
+  memory.fill(PAD, 0, 64)
+  store<u8>(PAD + <usize>size, 0x80)
+  store<u32>(PAD, bswap<u32>(8 * total), 60)
+}
+
+/**
+ * Words 0 to 15 for four messages `stride` bytes apart. Each is read as 64 bytes, cut by a mask: copying it to a
+ * block of its own took longer than its hash.
+ */
+@inline export function scheduleMessages(from: usize, stride: usize): void {
   for (let i: usize = 0; i < 64; i += 16) {
-    const p = from + i
-    transpose(v128.load(p), v128.load(p, 64), v128.load(p, 128), v128.load(p, 192), W + 4 * i)
+    const p = from + i, q = p + stride, r = q + stride, s = r + stride
+    transpose(padded(p, i), padded(q, i), padded(r, i), padded(s, i), W + 4 * i)
   }
+}
+
+@inline function padded(p: usize, i: usize): v128 {
+  return v128.or(v128.and(v128.load(p), v128.load(KEEP + i)), v128.load(PAD + i))
 }
 
 /** The first half of each digest in SUM, as four items of 16 bytes at `to`. */
 @inline export function storeItems(to: usize): void {
   transpose(v128.load(SUM), v128.load(SUM, 16), v128.load(SUM, 32), v128.load(SUM, 48), to)
+}
+
+/** Digests in SUM, whole, as four of 32 bytes at `to`. */
+export function storeDigests(to: usize): void {
+  transpose(v128.load(SUM), v128.load(SUM, 16), v128.load(SUM, 32), v128.load(SUM, 48), W)
+  transpose(v128.load(SUM, 64), v128.load(SUM, 80), v128.load(SUM, 96), v128.load(SUM, 112), W + 64)
+  for (let lane: usize = 0; lane < 4; lane++) {
+    v128.store(to + 32 * lane, v128.load(W + 16 * lane))
+    v128.store(to + 32 * lane, v128.load(W + 16 * lane, 64), 16)
+  }
 }
 
 /** Four vectors of four words: rows become columns, and the bytes of each word turn. */

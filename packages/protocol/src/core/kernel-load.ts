@@ -9,16 +9,18 @@ export interface Kernel {
   readonly memory: WebAssembly.Memory
   readonly chunk: number
   readonly maxHashes: number
-  readonly maxMessage: number
   readonly input: number
   readonly items: number
   readonly positions: number
   readonly hits: number
   readonly bits: number
+  readonly padded: number
+  readonly paddedBytes: number
   useFilter(hashes: number, lengthBits: bigint): void
   hashIntegers(count: number): void
   absorbBlock(): void
   hashMessages(count: number, size: number): void
+  hashPadded(count: number, blocks: number): void
   walkIntegers(count: number): void
   walkItems(count: number): void
   setBits(count: number): void
@@ -47,12 +49,13 @@ function instantiate(): Kernel | null {
       ...calls,
       chunk: address('CHUNK'),
       maxHashes: address('MAX_HASHES'),
-      maxMessage: address('MAX_MESSAGE'),
       input: address('INPUT'),
       items: address('ITEMS'),
       positions: address('POSITIONS'),
       hits: address('HITS'),
       bits: address('BITS'),
+      padded: address('PADDED'),
+      paddedBytes: address('PADDED_BYTES'),
     }
   } catch {
     return null

@@ -5,7 +5,7 @@
  *
  * Nothing here validates: callers pass whole items and a filter with at least one byte.
  */
-import { sha256 } from './digest.ts'
+import { DIGEST_BYTES, sha256 } from './digest.ts'
 
 /** A Bloom filter as plain data: `hashes` walk steps an item, and bits stored least significant first. */
 export interface BloomBits {
@@ -45,6 +45,19 @@ export function hashItems(block: Uint8Array, messages: Uint8Array, length: numbe
     items.set(sha256(input).subarray(0, ITEM), i * ITEM)
   }
   return items
+}
+
+/** SHA-256(prefix ‖ chunk) of each of the chunks of `chunkBytes` bytes that lie in a row, digests in a row. */
+export function hashChunks(prefix: Uint8Array, data: Uint8Array, chunkBytes: number): Uint8Array {
+  const count = data.length / chunkBytes
+  const digests = new Uint8Array(count * DIGEST_BYTES)
+  const input = new Uint8Array(prefix.length + chunkBytes)
+  input.set(prefix)
+  for (let i = 0; i < count; i++) {
+    input.set(data.subarray(i * chunkBytes, (i + 1) * chunkBytes), prefix.length)
+    digests.set(sha256(input), i * DIGEST_BYTES)
+  }
+  return digests
 }
 
 /** Sets the `hashes` bits of each 16-byte item. */

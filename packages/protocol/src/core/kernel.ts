@@ -6,6 +6,7 @@
  *
  * Memory: about 400 KB for each thread, plus the largest filter handled up to KERNEL_FILTER_BYTES.
  */
+import { DIGEST_BYTES } from './digest.ts'
 import { type Kernel, loadKernel } from './kernel-load.ts'
 import type { BloomBits } from './kernel-twin.ts'
 import * as twin from './kernel-twin.ts'
@@ -58,6 +59,57 @@ export function hashItems(block: Uint8Array, messages: Uint8Array, length: numbe
     items.set(itemsOf(kernel, part), from * ITEM)
   }
   return items
+}
+
+/**
+ * SHA-256(prefix ‖ chunk) of each of the chunks of `chunkBytes` bytes that lie in a row in `data`; the digests
+ * of 32 bytes in a row. Four chunks are hashed at once. A length that is not a multiple is a misuse: `RangeError`.
+ */
+export function hashChunks(prefix: Uint8Array, data: Uint8Array, chunkBytes: number): Uint8Array {
+  if (!Number.isInteger(chunkBytes) || chunkBytes < 1 || data.length % chunkBytes !== 0) {
+    throw new RangeError(`expected chunks of ${chunkBytes} bytes in a row, got ${data.length} bytes`)
+  }
+  const kernel = loadKernel()
+  const size = prefix.length + chunkBytes
+  // Padding is a byte 0x80, zeros, and the length in bits as eight bytes.
+  const blocks = Math.ceil((size + 9) / BLOCK)
+  const room = kernel === null ? 0 : Math.floor(kernel.paddedBytes / (blocks * BLOCK))
+  if (kernel === null || room < 4) return twin.hashChunks(prefix, data, chunkBytes)
+  const batch = Math.min(room - (room % 4), kernel.chunk / 2)
+  const count = data.length / chunkBytes
+  const digests = new Uint8Array(count * DIGEST_BYTES)
+  writePadding(kernel, { prefix, size, blocks, slots: Math.min(batch, count) })
+  const padded = view(kernel, kernel.padded, kernel.paddedBytes)
+  for (let from = 0; from < count; from += batch) {
+    const part = Math.min(batch, count - from)
+    for (let i = 0, at = from * chunkBytes; i < part; i++, at += chunkBytes) {
+      padded.set(data.subarray(at, at + chunkBytes), i * blocks * BLOCK + prefix.length)
+    }
+    kernel.hashPadded(part, blocks)
+    digests.set(view(kernel, kernel.items, part * DIGEST_BYTES), from * DIGEST_BYTES)
+  }
+  return digests
+}
+
+interface Padding {
+  readonly prefix: Uint8Array
+  /** Bytes of a message before its padding. */
+  readonly size: number
+  readonly blocks: number
+  readonly slots: number
+}
+
+/** What is the same in every message of a batch: the prefix before the chunk, and the padding after it. */
+function writePadding(kernel: Kernel, { prefix, size, blocks, slots }: Padding): void {
+  const stride = blocks * BLOCK
+  const padded = view(kernel, kernel.padded, kernel.paddedBytes)
+  const lengths = new DataView(kernel.memory.buffer, kernel.padded, kernel.paddedBytes)
+  for (let start = 0; start < slots * stride; start += stride) {
+    padded.set(prefix, start)
+    padded.fill(0, start + size, start + stride)
+    padded[start + size] = 0x80
+    lengths.setBigUint64(start + stride - 8, BigInt(size * 8))
+  }
 }
 
 /** Inserts the published hash of each value; the same as inserting `hashIntegers(values)`, in one pass. */

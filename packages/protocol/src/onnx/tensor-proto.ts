@@ -78,11 +78,6 @@ export function dataTypeOf(dtype: Dtype): number {
   throw new RangeError(`no ONNX type for ${dtype}`)
 }
 
-/** Bytes of one element; 0 for strings. */
-export function elementBytes(dtype: Dtype): number {
-  return ELEMENT_TYPES.get(dataTypeOf(dtype))!.width
-}
-
 const DTYPES: ReadonlySet<unknown> = new Set(Array.from(ELEMENT_TYPES.values(), ({ dtype }) => dtype))
 
 export function isDtype(text: unknown): text is Dtype {

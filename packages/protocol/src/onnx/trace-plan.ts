@@ -12,14 +12,14 @@
  */
 import { utf8 } from '../core/bytes.ts'
 import { AssayError } from '../core/errors.ts'
-import { prepareTensor, type Tensor, tensorBytes } from '../state/tensor.ts'
+import { dtypeBytes, prepareTensor, type Tensor, tensorBytes } from '../state/tensor.ts'
 import type { NamedTensors } from '../state/tensors.ts'
 import { assembleCut, cutSegment, liveIns, type NodeRange, typedInputs } from './cut.ts'
 import type { Graph, GraphNode } from './graph.ts'
 import type { Model } from './model.ts'
 import { lengthField, varintField } from './proto-bytes.ts'
 import type { Runtime, SessionOutput } from './runtime.ts'
-import { dataTypeOf, elementBytes } from './tensor-proto.ts'
+import { dataTypeOf } from './tensor-proto.ts'
 
 /** Limits of a traced run; see TraceOptions in traced-run.ts. */
 export interface TraceLimits {
@@ -177,7 +177,7 @@ function sizeOf(output: SessionOutput | undefined, rank: SessionOutput | undefin
     if (typeof dim !== 'number' || dim === UNKNOWN_SIZE) return undefined
     elements *= dim
   }
-  return elements * (elementBytes(output.dtype) || STRING_BYTES)
+  return elements * (dtypeBytes(output.dtype) || STRING_BYTES)
 }
 
 /** The range with exact inputs, small ones as constants, and a Shape node for each value it computes. */

@@ -140,6 +140,11 @@ export function assertTensor(value: unknown): asserts value is Tensor {
   if (dtype === 'string') assertStrings(data as readonly unknown[])
 }
 
+/** Bytes of one element, 0 for strings; undefined for what is no name of a dtype. */
+export function dtypeBytes(dtype: unknown): number | undefined {
+  return typeof dtype === 'string' && Object.hasOwn(DTYPES, dtype) ? DTYPES[dtype as Dtype][1] : undefined
+}
+
 /** Size of the data in bytes; of a string tensor, with the length prefixes. */
 export function tensorBytes(tensor: Tensor): number {
   if (tensor.dtype === 'string') {
@@ -206,15 +211,6 @@ export function stackFirstAxis(tensors: readonly Tensor[]): Tensor {
   }
   const raw = joinBytes(tensors.map(({ data }) => nativeBytes(data as NumericData)))
   return tensor(first.dtype, [rows, ...rest], dataFromNative(first.dtype, raw))
-}
-
-/**
- * The data alone: elements in row-major order, little-endian; strings each with its length. A view of the
- * tensor's own memory where the machine is little-endian: do not change it.
- */
-export function tensorData({ dtype, data }: Tensor): Uint8Array {
-  if (dtype === 'string') return joinBytes((data as readonly string[]).map(prefixedText))
-  return littleEndian(nativeBytes(data as NumericData), DTYPES[dtype][1])
 }
 
 /** The canonical bytes; the layout stands at the head of this file. */
