@@ -32,7 +32,7 @@ import {
 import { pieceSize } from './piece-size.ts'
 
 /** More threads than any machine here has cores: a larger number is a slip. */
-export const MAX_WORKERS = 256
+const MAX_WORKERS = 256
 /**
  * A thread that is ended inside native code takes the whole process with it (onnxruntime-node aborts), so closing
  * waits for the states that are under way; only one that takes longer than this is ended in its middle.
