@@ -1,4 +1,5 @@
 /** The tasks that bench/workers.mjs spreads over threads. */
+import { sha256 } from 'assay/core/digest'
 import { integerState } from 'assay/state/integer'
 import { valueCodec } from 'assay/state/value'
 import { defineTask } from 'assay/task/define'
@@ -24,6 +25,26 @@ export function heavy() {
         x ^= x << 5
       }
       return BigInt(x >>> 0)
+    },
+    output,
+  })
+}
+
+/** Integers that cost some microseconds each: the first 64 bits of a hash in plain JavaScript. */
+export function integers() {
+  return defineTask({
+    name: 'bench-integers',
+    version: '1',
+    shape: 'parallel',
+    input,
+    state: integerState(),
+    count: ({ states }) => states,
+    compute: ({ seed }, index) => {
+      const message = new Uint8Array(8)
+      const view = new DataView(message.buffer)
+      view.setUint32(0, seed)
+      view.setUint32(4, index)
+      return new DataView(sha256(message).buffer).getBigInt64(0)
     },
     output,
   })
