@@ -4,7 +4,7 @@
  * `kernel-twin.ts` defines what every function here computes, and does the work where the engine cannot run the
  * kernel. The kernel's sources are in `kernel/assembly`.
  *
- * Memory: about 400 KB for each thread, plus the largest filter handled up to KERNEL_FILTER_BYTES.
+ * Memory: about 640 KB for each thread, plus the largest filter handled up to KERNEL_FILTER_BYTES.
  */
 import { DIGEST_BYTES } from './digest.ts'
 import { type Kernel, loadKernel } from './kernel-load.ts'
