@@ -17,7 +17,8 @@ import onnxProto from 'onnx-proto'
 import { AssayError } from '../core/errors.ts'
 import { operatorName } from './graph-check.ts'
 import type { Model, ValueInfo } from './model.ts'
-import { fieldsOf } from './proto-bytes.ts'
+import { fieldsOf, integersOf } from './proto-bytes.ts'
+import { toSafeInteger } from './tensor-proto.ts'
 
 type INodeProto = onnxProto.onnx.INodeProto
 type IGraphProto = onnxProto.onnx.IGraphProto
@@ -86,6 +87,7 @@ export interface GraphParts {
 const MODEL = { irVersion: 1, graph: 7, opsetImport: 8 } as const
 const GRAPH = { node: 1, initializer: 5, input: 11 } as const
 const NAMED = { valueInfo: 1, tensor: 8 } as const
+const TENSOR_DIMS = 1
 
 const UTF8 = new TextDecoder()
 
@@ -263,4 +265,27 @@ function tracedValues(model: Model, nodes: readonly GraphNode[]): readonly Trace
       outputs.filter((name) => name !== '').map((name) => ({ name, node: index })),
     )
   return [...inputs, ...computed]
+}
+
+/** The shape of a constant; undefined for what is none. */
+export function constantShape({ values, nodes, parts }: Graph, name: string): readonly number[] | undefined {
+  const value = values.get(name)
+  if (value?.kind !== 'constant') return undefined
+  const initialiser = parts.initialisers.get(name)
+  if (initialiser !== undefined) {
+    for (const { value: proto } of fieldsOf(initialiser)) return integersOf(proto, TENSOR_DIMS)
+  }
+  const node = nodes[value.producer]
+  return node === undefined ? undefined : shapeOfConstantNode(onnxProto.onnx.NodeProto.decode(node.bytes))
+}
+
+function shapeOfConstantNode({ attribute }: INodeProto): readonly number[] {
+  for (const { name, t, sparseTensor, floats, ints, strings } of attribute ?? []) {
+    const dims = name === 'value' ? t?.dims : name === 'sparse_value' ? sparseTensor?.dims : undefined
+    if (dims != null) return dims.map((dim) => toSafeInteger(dim) ?? 1)
+    if (name === 'value_floats') return [floats?.length ?? 0]
+    if (name === 'value_ints') return [ints?.length ?? 0]
+    if (name === 'value_strings') return [strings?.length ?? 0]
+  }
+  return []
 }

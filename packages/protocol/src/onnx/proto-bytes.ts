@@ -51,6 +51,20 @@ export function* fieldsOf(message: Uint8Array): Generator<RawField> {
   }
 }
 
+/** The integers of a repeated field of an encoded message, packed or not. Exact up to 2^53. */
+export function integersOf(message: Uint8Array, field: number): readonly number[] {
+  const integers: number[] = []
+  for (const { field: number, value } of fieldsOf(message)) {
+    if (number !== field) continue
+    for (let at = 0; at < value.length; ) {
+      const read = readVarint(value, at)
+      integers.push(read.value)
+      at = read.end
+    }
+  }
+  return integers
+}
+
 /** A length-delimited field: a message, a string or bytes. */
 export function lengthField(field: number, ...value: readonly Uint8Array[]): Uint8Array {
   const length = value.reduce((sum, part) => sum + part.length, 0)
@@ -71,7 +85,7 @@ function varint(value: number): Uint8Array {
   return Uint8Array.from(bytes)
 }
 
-/** Values beyond 2^53 lose bits; only tags and lengths are used. */
+/** Values beyond 2^53 lose bits; tags, lengths and sizes do not reach it. */
 function readVarint(bytes: Uint8Array, at: number): { readonly value: number; readonly end: number } {
   let value = 0
   for (let i = 0; i < 10; i++) {
