@@ -1,4 +1,4 @@
-/** Starts peer.py and asks it: one question, one answer, in order. */
+/** Starts a Python script of this folder (peer.py unless told) and asks it: one question, one answer, in order. */
 import { spawn, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -11,8 +11,8 @@ export function setUpPython() {
   return spawnSync('sh', [here('setup.sh')], { stdio: ['ignore', 'inherit', 'inherit'] }).status === 0
 }
 
-export function openPeer() {
-  const child = spawn(PYTHON, [here('peer.py')], { stdio: ['pipe', 'pipe', 'inherit'] })
+export function openPeer({ python = PYTHON, script = 'peer.py' } = {}) {
+  const child = spawn(python, [here(script)], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
     async ask(call, args = {}) {
