@@ -1,0 +1,135 @@
+/**
+ * The commitment to a run: every tensor of it, under one root, and the openings that a challenge asks for.
+ *
+ * A trace is the list of `graph.traced`: inputs of the model, then the outputs of each node, in topological
+ * order. The **manifest** names type, shape and root of each tensor; the **trace root** is the Merkle root over
+ * its entries (state/trace-root.ts). The prover signs a Proof-of-Execution over model, input, output and trace root, hands over
+ * output and manifest, and keeps the tensors. Any of them can be opened later, by its position.
+ *
+ * Threat: manifest and openings are the prover's to choose. Names and order are the model's, sizes are capped,
+ * the root is computed again, and an opened tensor must hash to its entry.
+ */
+import * as z from 'zod/mini'
+import { fromHex, utf8 } from '../../core/bytes.ts'
+import { defineObject } from '../../core/codec.ts'
+import { type Digest, hashFields, isDigest } from '../../core/digest.ts'
+import type { NodeId } from '../../core/keys.ts'
+import type { ExecutionFields, SignedExecution } from '../../core/poe.ts'
+import type { Graph } from '../../onnx/graph.ts'
+import type { Model } from '../../onnx/model.ts'
+import type { Runtime } from '../../onnx/runtime.ts'
+import { isDtype } from '../../onnx/tensor-proto.ts'
+import type { Dtype, Tensor } from '../../state/tensor.ts'
+import { tensorRoot } from '../../state/tensor-root.ts'
+import { tensorsState } from '../../state/tensor-state.ts'
+import type { NamedTensors } from '../../state/tensors.ts'
+import { taskId } from '../../task/task.ts'
+
+/** Tensors of one manifest; models have hundreds, long generations some thousands. */
+export const MAX_MANIFEST_TENSORS = 2 ** 16
+const MAX_MANIFEST_BYTES = 2 ** 24
+
+/** What a trace says of one tensor. */
+export interface ManifestEntry {
+  readonly name: string
+  readonly dtype: Dtype
+  readonly shape: readonly number[]
+  /** `tensorRoot` of it. */
+  readonly root: Uint8Array
+}
+
+export type Manifest = readonly ManifestEntry[]
+
+const bytes32 = z.custom<Uint8Array>(
+  (value) => value instanceof Uint8Array && isDigest(value),
+  'expected 32 bytes',
+)
+
+export const manifestObject = defineObject<ManifestEntry[]>({
+  type: 'assay/trace-manifest',
+  version: 1,
+  maxBytes: MAX_MANIFEST_BYTES,
+  maxItems: 2 ** 20,
+  schema: z
+    .array(
+      z.strictObject({
+        name: z.string().check(z.maxLength(1024)),
+        dtype: z.custom<Dtype>(isDtype, 'expected an element type'),
+        shape: z.array(z.int().check(z.minimum(0))).check(z.maxLength(32)),
+        root: bytes32,
+      }),
+    )
+    .check(z.maxLength(MAX_MANIFEST_TENSORS)),
+})
+
+export function manifestEntry(name: string, tensor: Tensor): ManifestEntry {
+  return { name, dtype: tensor.dtype, shape: tensor.shape, root: tensorRoot(tensor) }
+}
+
+/** What the trace of one run is about. */
+export interface TraceBinding {
+  readonly requestId: Uint8Array
+  readonly nonce: Uint8Array
+  readonly nodeId: NodeId
+  /** Of model and runtime: `traceTaskId`. */
+  readonly taskDigest: Digest
+}
+
+/** Model and runtime, by content address and version: other bits come from other runtimes. */
+export function traceTaskId(model: Model, runtime: Pick<Runtime, 'name' | 'version'>): Digest {
+  const id = taskId(
+    {
+      name: 'onnx-trace',
+      version: '1',
+      shape: 'graph',
+      parameters: { runtime: runtime.name, runtimeVersion: runtime.version },
+      content: { model: model.cid },
+    },
+    tensorsState(),
+  )
+  return fromHex(id) as Digest
+}
+
+/** Outputs of the model that a run computes. Others are constants of the model, and need no proof. */
+export function tracedOutputs(graph: Graph): readonly string[] {
+  return graph.model.outputs
+    .map(({ name }) => name)
+    .filter((name) => graph.values.get(name)?.kind !== 'constant')
+}
+
+/** Digest of named tensors by their roots, in order of `names`. */
+export function rootsDigest(tensors: NamedTensors, names: readonly string[]): Digest {
+  return hashFields(
+    'assay/trace-tensors/v1',
+    names.flatMap((name) => [utf8(name), tensorRoot(tensors[name] as Tensor)]),
+  )
+}
+
+export interface TraceDigests {
+  readonly input: Digest
+  readonly output: Digest
+  /** `traceRoot` of state/trace-root.ts over the manifest. */
+  readonly traceRoot: Digest
+}
+
+/** The fields that a prover signs. */
+export function traceExecution(binding: TraceBinding, digests: TraceDigests): ExecutionFields {
+  const { requestId, nonce, nodeId, taskDigest } = binding
+  const resultDigest = hashFields('assay/trace-result/v1', [digests.output, digests.traceRoot])
+  return { requestId, nonce, nodeId, taskDigest, inputDigest: digests.input, resultDigest }
+}
+
+/** What a prover hands over; `tensors` stay with it. */
+export interface TraceResponse {
+  readonly output: NamedTensors
+  readonly manifest: Manifest
+  readonly commitment: SignedExecution
+}
+
+/** Opened tensors, ascending by position, with one multi-proof under the trace root. */
+export interface TraceOpenings {
+  readonly tensors: readonly { readonly position: number; readonly tensor: Tensor }[]
+  /** Root of the tree under the trace root; see `TraceOpening` of state/trace-root.ts. */
+  readonly merkleRoot: Uint8Array
+  readonly proof: readonly Uint8Array[]
+}
