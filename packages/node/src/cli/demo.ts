@@ -3,6 +3,7 @@
  * recomputes a few of the rows and tells them apart.
  */
 
+import { dirname } from 'node:path'
 import { toHex } from 'assay/core/bytes'
 import type { Json } from 'assay/core/errors'
 import { Option } from 'commander'
@@ -10,7 +11,7 @@ import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EX
 import { type DemoReport, type DemoTerms, runDemo, type SolverReport } from './demo-run.ts'
 import { SOLVERS } from './demo-solvers.ts'
 import { DIGITS_FOLDER, readDigits } from './digits.ts'
-import { toJsonText, writeWhole } from './files.ts'
+import { assertWritable, toJsonText, writeWhole } from './files.ts'
 import { RUNTIMES, type RuntimeName } from './onnx-runtime.ts'
 import { randomBytes32 } from './randomness.ts'
 import { formatBytes, formatCount, formatDuration, formatPercent, type Style, table } from './style.ts'
@@ -55,6 +56,7 @@ export const demoCommand: AddCommand = (perform) =>
 
 async function demo(options: DemoOptions, session: Session): Promise<Outcome> {
   const seed = options.seed === 'random' ? toHex(randomBytes32()) : options.seed
+  await assertWritable(dirname(options.receipt))
   const digits = await readDigits(options.data)
   const terms = { digits, runtime: options.runtime, confidence: CONFIDENCE, faked: FAKED, seed }
   const report = await runDemo(terms, session)

@@ -39,6 +39,10 @@ export const CLI_ERRORS = {
     remedy:
       'Pass the files and options of the request; if you did, the solver ran something else: reject it.',
   },
+  'run/other-job': {
+    meaning: 'The run is signed for another nonce or request id than the one that you gave out.',
+    remedy: 'Reject the run: it may be an old one, or one made for somebody else.',
+  },
   'run/other-solver': {
     meaning: 'The run is signed by another node than the one demanded.',
     remedy: 'Reject the run, or ask for one by the solver that you chose.',

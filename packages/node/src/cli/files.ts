@@ -2,8 +2,9 @@
  * Reading and writing files: every read has a cap, every failure names the path and is typed.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { constants } from 'node:fs'
+import { access, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { AssayError } from 'assay/core/errors'
 
 export interface ReadOptions {
@@ -78,7 +79,7 @@ export async function readJson(path: string, options: ReadOptions): Promise<unkn
 export async function writeWhole(path: string, data: Uint8Array | string): Promise<void> {
   const unfinished = `${path}.${randomBytes(4).toString('hex')}.part`
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(resolve(path)))
     await writeFile(unfinished, data)
     await rename(unfinished, path)
   } catch (cause) {
@@ -90,7 +91,7 @@ export async function writeWhole(path: string, data: Uint8Array | string): Promi
 /** Writes a file that must not be there yet, readable by its owner alone. Throws `cli/file-exists`. */
 export async function writeSecret(path: string, data: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(resolve(path)), 0o700)
     await writeFile(path, data, { flag: 'wx', mode: 0o600 })
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') {
@@ -99,6 +100,46 @@ export async function writeSecret(path: string, data: string): Promise<void> {
       })
     }
     throw cannotWrite(path, cause)
+  }
+}
+
+/**
+ * A folder and what is missing above it. Node's own `recursive` does not come back from file systems that have
+ * no such folders (`/proc`), whose refusal looks like a missing parent for ever.
+ */
+async function makeFolder(path: string, mode = 0o777): Promise<void> {
+  if (await isFolder(path)) return
+  const parent = dirname(path)
+  if (parent !== path) await makeFolder(parent, mode)
+  try {
+    await mkdir(path, { mode })
+  } catch (error) {
+    // Another process may have been faster.
+    if (!(await isFolder(path))) throw error
+  }
+}
+
+/**
+ * Refuses, with `cli/write`, a folder that could not be made or written to: said before the work, not after it.
+ * Makes nothing.
+ */
+export async function assertWritable(folder: string): Promise<void> {
+  let path = resolve(folder)
+  while (!(await exists(path)) && dirname(path) !== path) path = dirname(path)
+  try {
+    if (!(await isFolder(path))) throw new Error(`${path} is no folder`)
+    await access(path, constants.W_OK)
+  } catch (cause) {
+    throw cannotWrite(folder, cause)
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch {
+    return false
   }
 }
 

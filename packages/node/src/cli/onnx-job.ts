@@ -74,7 +74,18 @@ export async function openOnnxJob(options: OnnxOptions): Promise<OnnxJob> {
 }
 
 export async function readModel(path: string): Promise<Model> {
-  return loadModel(await readCapped(path, { maxBytes: MAX_MODEL_BYTES, what: 'the model' }))
+  const bytes = await readCapped(path, { maxBytes: MAX_MODEL_BYTES, what: 'the model' })
+  return naming(path, () => loadModel(bytes))
+}
+
+/** A refusal of what a file holds says which file. */
+function naming<T>(path: string, decode: () => T): T {
+  try {
+    return decode()
+  } catch (error) {
+    if (!(error instanceof AssayError)) throw error
+    throw new AssayError(error.code, `${path}: ${error.message}`, { detail: error.detail, cause: error })
+  }
 }
 
 /** How many floats a row has is seen on the first one: a model may leave the sizes of its outputs open. */
@@ -103,7 +114,9 @@ async function readInputs(given: readonly string[], model: Model): Promise<Named
     const { name, path } = await splitInput(text)
     const bytes = await readCapped(path, { maxBytes: MAX_INPUT_BYTES, what: 'the input' })
     const named = name === undefined ? {} : { name }
-    const decoded = decodeInputs(bytes, basename(path), { expect: model.inputs, ...named })
+    const decoded = naming(path, () =>
+      decodeInputs(bytes, basename(path), { expect: model.inputs, ...named }),
+    )
     for (const [key, tensor] of Object.entries(decoded)) {
       if (Object.hasOwn(inputs, key)) {
         throw new AssayError(

@@ -144,7 +144,7 @@ function receiptText(
   }
   if (verdict.evidence !== null)
     rows.push(['evidence', `${verdict.evidence.code}: ${verdict.evidence.message}`])
-  rows.push(['issued', issuedAt], ['received', new Date(solver.receivedAtSeconds * 1000).toISOString()])
+  rows.push(['received', new Date(solver.receivedAtSeconds * 1000).toISOString()], ['issued', issuedAt])
   rows.push([
     'signed by',
     `${verifier.nodeId}${signer === undefined ? ' (give --signer to demand one)' : ''}`,

@@ -194,8 +194,8 @@ describe.concurrent('a run that is not to be believed', () => {
   })
 
   test('one for another nonce, another request, by another solver', async () => {
-    await expectRejection('run', 'poe/mismatch', ['--nonce', '00'.repeat(32)])
-    await expectRejection('run', 'poe/mismatch', ['--request-id', '00'.repeat(32)])
+    await expectRejection('run', 'run/other-job', ['--nonce', '00'.repeat(32)])
+    await expectRejection('run', 'run/other-job', ['--request-id', '00'.repeat(32)])
     await expectRejection('run', 'run/other-solver', ['--solver', '00'.repeat(32)])
   })
 
@@ -219,6 +219,13 @@ describe.concurrent('a run that is not to be believed', () => {
     const verdict = await expectRejection(folder, code)
     expect(verdict.receipt).toBeNull()
     expect(existsSync(at(`${folder}/receipt.json`))).toBe(false)
+  })
+
+  test('one whose request.json was changed to name another nonce', async () => {
+    const folder = copyOf('run')
+    const request = JSON.parse(readFileSync(at(`${folder}/request.json`), 'utf8'))
+    writeFileSync(at(`${folder}/request.json`), JSON.stringify({ ...request, nonce: '00'.repeat(32) }))
+    await expectRejection(folder, 'poe/mismatch')
   })
 
   test('an output of another shape or name', async () => {

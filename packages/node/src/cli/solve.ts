@@ -13,6 +13,7 @@ import { solve } from 'assay/method/sampling/prover'
 import { Command, Option } from 'commander'
 import { hexOf, shareIn } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
+import { assertWritable } from './files.ts'
 import { keyOf } from './key-store.ts'
 import { openExecutor } from './onnx-executor.ts'
 import { addOnnxOptions, type OnnxJob, type OnnxOptions, openOnnxJob } from './onnx-job.ts'
@@ -72,6 +73,7 @@ export const solveCommand: AddCommand = (perform) =>
     )
 
 async function solveOnnx(options: SolveOptions, session: Session): Promise<Outcome> {
+  await assertWritable(options.out)
   const key = await keyOf(options.key, session.note)
   const onnx = await openOnnxJob(options)
   const closers = [() => onnx.batch.close()]

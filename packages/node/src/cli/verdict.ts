@@ -54,21 +54,17 @@ export function evidenceJson(evidence: Evidence | null): Json {
 export function describeVerdict(figures: VerdictFigures, style: Style): string {
   const { response, check, receipt, solver } = figures
   const { evidence } = response
-  const heading = response.isVerified
-    ? `${style.good('✔')} ${style.strong('verified')}`
-    : `${style.bad('✘')} ${style.strong('rejected')}`
   const rows: (readonly string[])[] = []
   if (evidence !== null) {
     rows.push(['evidence', `${style.bad(evidence.code)}: ${evidence.message}`])
-    const remedy = remedyOf(evidence.code)
-    if (remedy !== '') rows.push(['what to do', remedy])
+    rows.push(['what to do', rejectionRemedy(evidence.code)])
   }
   rows.push(['checked', describeCheck(figures)])
   const confidence = describeConfidence(figures)
   if (confidence !== null) rows.push(['confidence', confidence])
   if (solver !== null) rows.push(['solver', solver])
   if (receipt !== null) rows.push(['receipt', receipt])
-  const lines = [heading, table(rows)]
+  const lines = [heading(figures, style), table(rows)]
   if (response.isVerified && check.outputBinding === 'unbound') {
     lines.push('', style.bad('Nothing ties the output to the proved states: only a full re-execution would.'))
   }
@@ -83,11 +79,25 @@ export function describeVerdict(figures: VerdictFigures, style: Style): string {
   return lines.join('\n')
 }
 
+/** Nobody should read "verified" where no state was looked at. */
+function heading({ response, check }: VerdictFigures, style: Style): string {
+  if (!response.isVerified) return `${style.bad('✘')} ${style.strong('rejected')}`
+  if (check.samples > 0) return `${style.good('✔')} ${style.strong('verified')}`
+  return `${style.good('✔')} ${style.strong('accepted')}: signed, and its output is the proved one; no state was recomputed`
+}
+
+/** The remedies of other areas speak to whoever wrote the bytes; here that is the solver. */
+function rejectionRemedy(code: string): string {
+  const remedy = /^(?:sampling|run)\//.test(code) ? remedyOf(code) : ''
+  return remedy === '' ? 'Reject the run: its solver did not hand over what it should have.' : remedy
+}
+
 function describeCheck({ check, method, verifyMs }: VerdictFigures): string {
   if (check.outputBinding === null) return 'nothing was recomputed'
   const states = formatCount(check.states)
-  if (check.samples === 0 && method === 'adversarial')
-    return `nothing: the seed did not choose this run (${states} states)`
+  if (check.samples === 0 && method === 'adversarial') {
+    return `the seed did not choose this run to be run again (${states} states)`
+  }
   const share = formatPercent(check.samples / check.states)
   return `${formatCount(check.samples)} of ${states} states recomputed, ${share} of the run, in ${formatDuration(verifyMs)}`
 }

@@ -6,14 +6,16 @@
  * with the verifier's own files and options, and never believed against them.
  */
 
-import { toHex } from 'assay/core/bytes'
-import { AssayError, type Rejection } from 'assay/core/errors'
+import { dirname } from 'node:path'
+import { equalBytes, toHex } from 'assay/core/bytes'
+import { AssayError, type Rejection, reject } from 'assay/core/errors'
 import { inputDigest, type Job } from 'assay/method/sampling/commitment'
 import { evidenceOf } from 'assay/method/sampling/evidence'
 import type { Verification } from 'assay/method/sampling/verifier'
 import { Option } from 'commander'
 import { countFrom, hexOf, shareIn } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
+import { assertWritable } from './files.ts'
 import { keyOf } from './key-store.ts'
 import { addOnnxOptions, type OnnxJob, openOnnxJob } from './onnx-job.ts'
 import { jobOf, type RunAnswer, type RunRequest, readRunAnswer, readRunRequest } from './run-folder.ts'
@@ -81,6 +83,7 @@ async function verifyRun(
   const folder = operands[0] as string
   const ask = askOf(options)
   checkSolverOption(options.solver)
+  if (options.receipt !== undefined) await assertWritable(dirname(options.receipt))
   const key = await keyOf(options.key, session.note)
   const request = await readRunRequest(folder)
   const onnx = await openOnnxJob(options)
@@ -88,7 +91,7 @@ async function verifyRun(
     checkRequest(request, { options, onnx })
     const job = { ...jobOf(request), ...ownJob(options) }
     const answer = await readRunAnswer(folder)
-    const refusal = answer.ok ? checkSolver(answer.value, options.solver) : answer
+    const refusal = answer.ok ? checkNamed(answer.value, options) : answer
     if (!answer.ok || refusal !== null) return unreadable({ options, onnx, refusal: refusal as Rejection })
     const checked = await checkRun({ options, ask, onnx, request, job, answer: answer.value, session })
     const receipt = await writeReceipt(checked, { options, folder, key })
@@ -129,15 +132,31 @@ function checkRequest(
   }
 }
 
-function checkSolver({ commitment }: RunAnswer, solver: string | undefined): Rejection | null {
-  const found = commitment.fields.nodeId
-  if (solver === undefined || solver === found) return null
-  return {
-    ok: false,
-    code: 'run/other-solver',
-    message: `expected a run signed by node ${solver}, got one by node ${found}`,
-    detail: { expected: solver, found },
+/** What the verifier named must be what the solver signed; told apart here, so that a rejection says which it was. */
+function checkNamed({ commitment: { fields } }: RunAnswer, options: VerifyOptions): Rejection | null {
+  const { solver, nonce, requestId } = options
+  if (solver !== undefined && solver !== fields.nodeId) {
+    return reject(
+      'run/other-solver',
+      `expected a run signed by node ${solver}, got one by node ${fields.nodeId}`,
+      {
+        expected: solver,
+        found: fields.nodeId,
+      },
+    )
   }
+  for (const [what, named, found] of [
+    ['nonce', nonce, fields.nonce],
+    ['request id', requestId, fields.requestId],
+  ] as const) {
+    if (named === undefined || equalBytes(named, found)) continue
+    const [expected, got] = [toHex(named), toHex(found)]
+    return reject('run/other-job', `expected a run with ${what} ${expected}, got one with ${got}`, {
+      expected,
+      found: got,
+    })
+  }
+  return null
 }
 
 function describe({
