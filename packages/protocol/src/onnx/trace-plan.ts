@@ -49,7 +49,8 @@ export async function planWhole(
   limits: TraceLimits,
 ): Promise<boolean> {
   const range = { from: 0, to: graph.nodes.length }
-  const sizes = await inferSizes({ graph, runtime }, range, new Map(Object.entries(inputs)))
+  const { sizes, half } = await inferSizes({ graph, runtime }, range, new Map(Object.entries(inputs)))
+  if (half) return false
   let total = 0
   for (const node of graph.nodes) {
     const bytes = nodeBytes(node, sizes, limits)
@@ -63,6 +64,8 @@ export interface SegmentStart {
   readonly from: number
   readonly live: ReadonlyMap<string, Tensor>
   readonly limits: TraceLimits
+  /** Most nodes to look at. */
+  readonly window: number
 }
 
 /**
@@ -73,10 +76,10 @@ export interface SegmentStart {
  */
 export async function planSegment(
   { graph, runtime }: Run,
-  { from, live, limits }: SegmentStart,
+  { from, live, limits, window }: SegmentStart,
 ): Promise<number> {
-  const end = Math.min(from + limits.segmentNodes, graph.nodes.length)
-  const sizes = await inferSizes({ graph, runtime }, { from, to: end }, live)
+  const end = Math.min(from + window, graph.nodes.length)
+  const { sizes, half } = await inferSizes({ graph, runtime }, { from, to: end }, live)
   let held = 0
   for (const tensor of live.values()) held += tensorBytes(tensor)
   for (let at = from; at < end; at++) {
@@ -84,7 +87,10 @@ export async function planSegment(
     const bytes = nodeBytes(node, sizes, limits)
     if (bytes === undefined) return Math.max(at, from + 1)
     held += bytes
-    if (held <= limits.maxLiveBytes) continue
+    if (held <= limits.maxLiveBytes) {
+      if (half) return at + 1
+      continue
+    }
     if (at > from) return at
     throw new AssayError(
       'onnx/too-large',
@@ -119,18 +125,29 @@ function nodeBytes(
   return known ? total : undefined
 }
 
-/** Bytes by name of what a range computes; undefined where the runtime does not know. */
+interface Inferred {
+  /** Bytes by name; undefined where the runtime does not know. */
+  readonly sizes: ReadonlyMap<string, number | undefined>
+  /** Whether half floats are computed; see traced-run.ts. */
+  readonly half: boolean
+}
+
+/** What the runtime knows of the values that a range computes. */
 async function inferSizes(
   { graph, runtime }: Run,
   range: NodeRange,
   given: ReadonlyMap<string, Tensor>,
-): Promise<ReadonlyMap<string, number | undefined>> {
+): Promise<Inferred> {
   const { model, ranks } = planningModel(graph, range, given)
   const outputs = await describeOutputs({ graph, runtime }, { model, range, given })
   const byName = new Map(outputs.map((output) => [output.name, output]))
   const sizes = new Map<string, number | undefined>()
   for (const [name, rankName] of ranks) sizes.set(name, sizeOf(byName.get(name), byName.get(rankName)))
-  return sizes
+  return { sizes, half: outputs.some(isHalf) }
+}
+
+export function isHalf({ dtype }: SessionOutput): boolean {
+  return dtype === 'float16'
 }
 
 interface Planning {
@@ -159,7 +176,8 @@ async function describeOutputs(
   return session.outputs
 }
 
-function assertHeld({ name, dtype, type }: SessionOutput): void {
+/** Refuses a value that a trace cannot hold, by name: `onnx/unsupported-type`. */
+export function assertHeld({ name, dtype, type }: SessionOutput): void {
   if (dtype !== null) return
   throw new AssayError(
     'onnx/unsupported-type',

@@ -8,6 +8,10 @@
  * default, takes `all` where the runtime's own inference of shapes says that the trace fits into
  * `maxLiveBytes`, and `segments` otherwise.
  *
+ * Half floats: where the runtime has no kernel for them it computes in single precision, and keeps that
+ * precision between neighbouring nodes. A trace must hold what the next node reads, so a model that computes
+ * half floats is always run node by node, and its output may differ in the last bits from a plain run.
+ *
  * Memory: at most `maxLiveBytes` of tensor data are held at a time, plus, inside the runtime, the copy of a
  * segment's inputs and outputs, and its weights. Sizes that the runtime infers ahead are refused before a
  * run; sizes that depend on values are, where they follow from tensors at hand (a shape, repeats, a range),
@@ -24,7 +28,7 @@ import { cutSegment, exposeAll, liveIns, type NodeRange } from './cut.ts'
 import { assertInputs } from './feed.ts'
 import type { Graph } from './graph.ts'
 import type { Runtime } from './runtime.ts'
-import { planSegment, planWhole, type TraceLimits } from './trace-plan.ts'
+import { assertHeld, isHalf, planSegment, planWhole, type TraceLimits } from './trace-plan.ts'
 import { assertTraceable } from './trace-refusal.ts'
 
 export interface TraceOptions {
@@ -89,12 +93,10 @@ async function* runAll(
   inputs: NamedTensors,
   limits: TraceLimits,
 ): AsyncGenerator<TracedTensor, void, undefined> {
-  const session = await runtime.open(exposeAll(graph))
-  let outputs: NamedTensors
-  try {
-    outputs = await session.run(inputs)
-  } finally {
-    await session.close()
+  const outputs = await runExposed({ graph, runtime }, inputs)
+  if (outputs === undefined) {
+    yield* runSegments({ graph, runtime }, inputs, limits)
+    return
   }
   let bytes = 0
   for (const { name, node } of graph.traced) {
@@ -106,6 +108,17 @@ async function* runAll(
   }
 }
 
+/** All computed values of one run; undefined, and nothing is run, where that would not be the trace. */
+async function runExposed({ graph, runtime }: Run, inputs: NamedTensors): Promise<NamedTensors | undefined> {
+  const session = await runtime.open(exposeAll(graph))
+  try {
+    for (const output of session.outputs) assertHeld(output)
+    return session.outputs.some(isHalf) ? undefined : await session.run(inputs)
+  } finally {
+    await session.close()
+  }
+}
+
 async function* runSegments(
   { graph, runtime }: Run,
   inputs: NamedTensors,
@@ -113,12 +126,15 @@ async function* runSegments(
 ): AsyncGenerator<TracedTensor, void, undefined> {
   const live = new Map(Object.entries(inputs))
   const count = graph.nodes.length
+  // Planning looks at a window ahead; where segments end up short, so does the window.
+  let window = limits.segmentNodes
   for (let from = 0; from < count; ) {
     if (graph.nodes[from]!.isConstant) {
       from++
       continue
     }
-    const to = await planSegment({ graph, runtime }, { from, live, limits })
+    const to = await planSegment({ graph, runtime }, { from, live, limits, window })
+    window = Math.min(limits.segmentNodes, 2 * (to - from))
     const outputs = await runSegment({ graph, runtime }, { from, to }, live)
     for (const node of graph.nodes.slice(from, to)) {
       if (node.isConstant) continue
