@@ -29,7 +29,7 @@ import { seedFromText } from './randomness.ts'
 const WARM_UP_ROWS = 128
 /** Plain inference and the honest solver take turns until this much time is spent, or this many turns. */
 const MEASURE_MS = 6_000
-const MOST_TURNS = 4
+const MOST_TURNS = 6
 /** Verifications are short, so that the first one is mostly the engine compiling; the best of these counts. */
 const VERIFY_TURNS = 3
 
