@@ -27,10 +27,21 @@ export function largest(
   { k, ties }: { readonly k: number; readonly ties: Ties },
 ): Uint32Array {
   if (ties === 'lowest-index') return lowestIndices(keys, k)
+  if (k * PARTIAL_SORT_FACTOR <= keys.length) return heapLargest(keys, k)
   const cells = cellsOf(keys)
-  if (k * PARTIAL_SORT_FACTOR <= keys.length) selectByHeap(cells, { first: 0, middle: k, last: keys.length })
-  else selectNth(cells, k - 1)
+  selectNth(cells, k - 1)
   return cells.ids.slice(0, k)
+}
+
+/** A heap of the first k, whose smallest gives way to every larger key that follows. */
+function heapLargest(keys: Uint16Array, k: number): Uint32Array {
+  const cells = cellsOf(keys.subarray(0, k))
+  makeHeap(cells, { first: 0, last: k })
+  for (let id = k; id < keys.length; id++) {
+    const key = keys[id]!
+    if (key > cells.keys[0]!) sift(cells, { first: 0, length: k, hole: 0, key, id })
+  }
+  return cells.ids
 }
 
 /** By counting: the threshold first, then everything above it, then the first ones equal to it. */
@@ -61,7 +72,8 @@ interface Cells {
 
 function cellsOf(given: Uint16Array): Cells {
   const keys = given.slice()
-  const ids = Uint32Array.from({ length: keys.length }, (_, i) => i)
+  const ids = new Uint32Array(keys.length)
+  for (let i = 0; i < ids.length; i++) ids[i] = i
   const move = (from: number, to: number) => {
     keys[to] = keys[from]!
     ids[to] = ids[from]!
@@ -83,18 +95,23 @@ interface Range {
   readonly last: number
 }
 
-/** Leaves the largest of the range before `middle`, as a heap whose top is the smallest of them. */
-function selectByHeap(cells: Cells, { first, middle, last }: Range & { readonly middle: number }): void {
+function makeHeap(cells: Cells, { first, last }: Range): void {
   const { keys, ids } = cells
-  const length = middle - first
+  const length = last - first
   for (let hole = (length - 2) >> 1; hole >= 0; hole--) {
     sift(cells, { first, length, hole, key: keys[first + hole]!, id: ids[first + hole]! })
   }
+}
+
+/** Leaves the largest of the range before `middle`, as a heap whose top is the smallest of them. */
+function selectByHeap(cells: Cells, { first, middle, last }: Range & { readonly middle: number }): void {
+  const { keys, ids } = cells
+  makeHeap(cells, { first, last: middle })
   for (let i = middle; i < last; i++) {
     if (!cells.before(i, first)) continue
     const [key, id] = [keys[i]!, ids[i]!]
     cells.move(first, i)
-    sift(cells, { first, length, hole: 0, key, id })
+    sift(cells, { first, length: middle - first, hole: 0, key, id })
   }
 }
 

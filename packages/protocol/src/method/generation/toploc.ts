@@ -76,6 +76,7 @@ export interface FingerprintDistance {
   readonly exponentMismatches: number
   /** In units of the last of 7 places; null where no exponent is equal. */
   readonly meanMantissaError: number | null
+  /** Between the two in the middle where their number is even; the published compiled reader takes the upper one. */
   readonly medianMantissaError: number | null
 }
 
@@ -167,10 +168,9 @@ function select(activations: Float32Array, { topk, ties }: Required<FingerprintO
     )
   }
   const rounded = toBfloat16(activations)
-  const indices = largest(
-    rounded.map((bits) => bits & MAGNITUDE_MASK),
-    { k: topk, ties },
-  )
+  const magnitudes = new Uint16Array(rounded.length)
+  for (let i = 0; i < rounded.length; i++) magnitudes[i] = rounded[i]! & MAGNITUDE_MASK
+  const indices = largest(magnitudes, { k: topk, ties })
   return { indices, bits: Uint16Array.from(indices, (index) => rounded[index]!) }
 }
 
