@@ -35,8 +35,8 @@ export interface NodeRange {
 export interface CutOptions {
   /** Types of what the range reads, by name; more may be given. Where it is left out, the whole graph is meant, with its own inputs. */
   readonly inputs?: { readonly [name: string]: TensorType }
-  /** 'all' values that the range computes (default), or those that are read after it or are outputs of the model. */
-  readonly outputs?: 'all' | 'live'
+  /** 'all' values that the range computes (default), those that are read after it or are outputs of the model, or those named. */
+  readonly outputs?: 'all' | 'live' | readonly string[]
 }
 
 const MODEL = { graph: 7 } as const
@@ -91,11 +91,29 @@ export function liveIns(nodes: readonly GraphNode[]): readonly string[] {
 }
 
 /** Of a range whose nodes are all Constant, the constants; else what it computes. */
-function exposedNames(graph: Graph, { from, to }: NodeRange, which: 'all' | 'live'): readonly string[] {
+function exposedNames(
+  graph: Graph,
+  { from, to }: NodeRange,
+  which: 'all' | 'live' | readonly string[],
+): readonly string[] {
+  if (typeof which !== 'string') return namedValues(graph, { from, to }, which)
   const made = graph.nodes.slice(from, to)
   const computed = made.filter(({ isConstant }) => !isConstant)
   const names = (computed.length > 0 ? computed : made).flatMap(({ outputs }) => outputs)
   return names.filter((name) => name !== '' && (which === 'all' || isLiveAt(graph, name, to)))
+}
+
+function namedValues(graph: Graph, { from, to }: NodeRange, names: readonly string[]): readonly string[] {
+  for (const name of names) {
+    const producer = graph.values.get(name)?.producer ?? -1
+    if (producer >= from && producer < to) continue
+    throw new AssayError(
+      'input/unknown-name',
+      `expected the name of a value that nodes ${from} to ${to - 1} compute, got ${JSON.stringify(name)}`,
+      { detail: { name } },
+    )
+  }
+  return names
 }
 
 function isLiveAt(graph: Graph, name: string, position: number): boolean {

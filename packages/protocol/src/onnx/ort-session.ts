@@ -10,7 +10,7 @@ import type { NamedTensors } from '../state/tensors.ts'
 import { assertInputs } from './feed.ts'
 import type { Model } from './model.ts'
 import type { Session, SessionOutput } from './runtime.ts'
-import { isDtype } from './tensor-proto.ts'
+import { dataTypeName, isDtype } from './tensor-proto.ts'
 
 /** onnxruntime-common's Tensor, as far as it is used. */
 export interface OrtTensor {
@@ -57,6 +57,7 @@ const MISSING_OPERATOR = [
   /No Op registered for (?<op>\w+) with domain_version/,
   /Could not find an implementation for (?<op>[\w.:]+)\(\d+\) node/,
 ]
+const UNSUPPORTED_TYPE = /^unsupported data type: (?<type>\d+)$/i
 const FAILED_NODE = /running (?<op>\w+) node\. Name:'(?<node>[^']*)'/
 
 /** Session options that both runtimes share. */
@@ -187,6 +188,14 @@ function openFailure(cause: unknown): AssayError {
       'onnx/unsupported-operator',
       `the runtime has no operator ${operator} at the version that the model asks for: ${reason}`,
       { detail: { operator }, cause },
+    )
+  }
+  const type = UNSUPPORTED_TYPE.exec(reason)?.groups?.type
+  if (type !== undefined) {
+    return new AssayError(
+      'onnx/unsupported-type',
+      `an output of the model is a tensor of ${dataTypeName(Number(type))}, which is not supported`,
+      { detail: { type: dataTypeName(Number(type)) }, cause },
     )
   }
   return new AssayError('onnx/runtime', `the runtime refused the model: ${reason}`, { cause })

@@ -14,11 +14,11 @@ import { utf8 } from '../core/bytes.ts'
 import { AssayError } from '../core/errors.ts'
 import { dtypeBytes, prepareTensor, type Tensor, tensorBytes } from '../state/tensor.ts'
 import type { NamedTensors } from '../state/tensors.ts'
-import { assembleCut, cutSegment, liveIns, type NodeRange, typedInputs } from './cut.ts'
+import { assembleCut, type CutOptions, cutSegment, liveIns, type NodeRange, typedInputs } from './cut.ts'
 import type { Graph, GraphNode } from './graph.ts'
 import type { Model } from './model.ts'
 import { lengthField, varintField } from './proto-bytes.ts'
-import type { Runtime, SessionOutput } from './runtime.ts'
+import type { Runtime, Session, SessionOutput } from './runtime.ts'
 import { dataTypeOf } from './tensor-proto.ts'
 
 /** Limits of a traced run; see TraceOptions in traced-run.ts. */
@@ -161,14 +161,12 @@ async function describeOutputs(
   { graph, runtime }: Run,
   { model, range, given }: Planning,
 ): Promise<readonly SessionOutput[]> {
-  let session: Awaited<ReturnType<Runtime['open']>>
+  let session: Session
   try {
     session = await runtime.open(model)
   } catch (failure) {
-    const plain = cutSegment(graph, range, { inputs: Object.fromEntries(given) })
-    const session = await runtime.open(plain)
-    await session.close()
-    for (const output of session.outputs) assertHeld(output)
+    const inputs = Object.fromEntries(given)
+    await (await openExposed({ graph, runtime }, range, { inputs })).close()
     throw failure
   }
   await session.close()
@@ -176,13 +174,58 @@ async function describeOutputs(
   return session.outputs
 }
 
+/**
+ * Opens a range with all that it computes exposed, by default with the graph's own inputs. Refuses values
+ * that a trace cannot hold, by name: `onnx/unsupported-type`.
+ */
+export async function openExposed(
+  { graph, runtime }: Run,
+  range: NodeRange,
+  options: Pick<CutOptions, 'inputs'> = {},
+): Promise<Session> {
+  const model = cutSegment(graph, range, options)
+  let session: Session
+  try {
+    session = await runtime.open(model)
+  } catch (failure) {
+    if (!(failure instanceof AssayError) || failure.code !== 'onnx/unsupported-type') throw failure
+    const names = model.exposed ?? []
+    const fails = (count: number) =>
+      runtime.open(cutSegment(graph, range, { ...options, outputs: names.slice(0, count) })).then(
+        (opened) => opened.close().then(() => false),
+        () => true,
+      )
+    const name = names[(await smallest(names.length, fails)) - 1] ?? ''
+    throw notHeld(name, `a tensor of ${String(failure.detail.type)}`)
+  }
+  const faulty = session.outputs.find(({ dtype }) => dtype === null)
+  if (faulty !== undefined) await session.close()
+  if (faulty !== undefined) assertHeld(faulty)
+  return session
+}
+
+/** The least count of 1 to `most` that fails, where `most` does and more fail once one has. */
+async function smallest(most: number, fails: (count: number) => Promise<boolean>): Promise<number> {
+  let low = 0
+  let high = most
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2)
+    if (await fails(middle)) high = middle
+    else low = middle
+  }
+  return high
+}
+
 /** Refuses a value that a trace cannot hold, by name: `onnx/unsupported-type`. */
-export function assertHeld({ name, dtype, type }: SessionOutput): void {
-  if (dtype !== null) return
-  throw new AssayError(
+function assertHeld({ name, dtype, type }: SessionOutput): void {
+  if (dtype === null) throw notHeld(name, type === 'not a tensor' ? type : `a tensor of ${type}`)
+}
+
+function notHeld(name: string, what: string): AssayError {
+  return new AssayError(
     'onnx/unsupported-type',
-    `value ${JSON.stringify(name)} cannot be traced: it is ${type === 'not a tensor' ? type : `a tensor of ${type}`}`,
-    { detail: { name, type } },
+    `value ${JSON.stringify(name)} cannot be traced: it is ${what}`,
+    { detail: { name, what } },
   )
 }
 

@@ -24,11 +24,11 @@
 import { AssayError } from '../core/errors.ts'
 import { MAX_TENSOR_BYTES, type Tensor, tensorBytes } from '../state/tensor.ts'
 import type { NamedTensors } from '../state/tensors.ts'
-import { cutSegment, exposeAll, liveIns, type NodeRange } from './cut.ts'
+import { cutSegment, liveIns, type NodeRange } from './cut.ts'
 import { assertInputs } from './feed.ts'
 import type { Graph } from './graph.ts'
 import type { Runtime } from './runtime.ts'
-import { assertHeld, isHalf, planSegment, planWhole, type TraceLimits } from './trace-plan.ts'
+import { isHalf, openExposed, planSegment, planWhole, type TraceLimits } from './trace-plan.ts'
 import { assertTraceable } from './trace-refusal.ts'
 
 export interface TraceOptions {
@@ -110,9 +110,8 @@ async function* runAll(
 
 /** All computed values of one run; undefined, and nothing is run, where that would not be the trace. */
 async function runExposed({ graph, runtime }: Run, inputs: NamedTensors): Promise<NamedTensors | undefined> {
-  const session = await runtime.open(exposeAll(graph))
+  const session = await openExposed({ graph, runtime }, { from: 0, to: graph.nodes.length })
   try {
-    for (const output of session.outputs) assertHeld(output)
     return session.outputs.some(isHalf) ? undefined : await session.run(inputs)
   } finally {
     await session.close()
