@@ -27,12 +27,12 @@ const LABEL = 'generation'
 /** Of a token that the rule cannot give at all: outside the topk, or too unlikely for a weight above 0. */
 export const IMPOSSIBLE = Number.POSITIVE_INFINITY
 
-/** Numbers in [0, 1) with 53 bits, one a token, from the request's seed. */
+/** Numbers in [0, 1), one a token, from the request's seed: the upper 53 bits of each word of the stream, over 2^53. */
 export function uniformNumbers(seed: Uint8Array): () => number {
   const stream: RandomStream = randomStream(seed, LABEL)
   return () => {
     const { high, low } = stream.next()
-    return ((high >>> 5) * 2 ** 26 + (low >>> 6)) / 2 ** 53
+    return (high * 2 ** 21 + (low >>> 11)) / 2 ** 53
   }
 }
 
