@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
 /** Not benchmarks themselves. */
-const PARTS = new Set(['run.mjs', 'record.mjs', 'tasks.mjs'])
+const PARTS = new Set(['run.mjs', 'record.mjs', 'tasks.mjs', 'thread-times.mjs'])
 
 const options = process.argv.slice(2).filter((word) => word.startsWith('--'))
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'))
