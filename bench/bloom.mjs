@@ -77,14 +77,21 @@ for (const run of Object.values(onThreads)) {
   if ((await run()) !== proof) throw new Error('threads make another proof')
 }
 
+/** For each of Python's runs the milliseconds of its slices. */
+const slices = {}
 const python = setUpPython() ? openPeer() : null
 if (python === null) console.error('bloom: no Python; only our own side is measured')
 else {
   const { digest } = await python.ask('bench_prepare', { items: wire(values), lookups: LOOKUPS, rate: RATE })
   if (digest !== createHash('sha256').update(proof).digest('hex'))
     throw new Error('Python makes another proof')
-  contestants['Python: insert and serialise'] = () => python.ask('bench_insert')
-  contestants['Python: look up'] = () => python.ask('bench_lookups')
+  for (const [name, call] of [
+    ['Python: insert and serialise', 'bench_insert'],
+    ['Python: look up', 'bench_lookups'],
+  ]) {
+    slices[name] = []
+    contestants[name] = async () => slices[name].push(await python.ask(call))
+  }
 }
 
 for (const run of Object.values(contestants)) await run()
@@ -96,34 +103,46 @@ const times = {
 python?.close()
 await Promise.all(threads.map((thread) => thread.close()))
 
+/**
+ * Milliseconds of the best run. Python's take seconds, which other load finds more surely than our tenth of a second;
+ * so theirs is put together from the best run of each slice.
+ */
+function best(name) {
+  const runs = slices[name]
+  if (runs === undefined) return times[name][0]
+  return runs[0].reduce((sum, _, i) => sum + Math.min(...runs.map((run) => run[i])), 0)
+}
+
 const sizes = { 'look up': LOOKUPS, 'Python: look up': LOOKUPS }
 const perItemNs = (name, ms) => (ms * 1e6) / (sizes[name] ?? STATES)
-const ratio = (slow, fast, pick = (list) => list[0]) =>
-  perItemNs(slow, pick(times[slow])) / perItemNs(fast, pick(times[fast]))
+const ratio = (slow, fast, pick) => perItemNs(slow, pick(slow)) / perItemNs(fast, pick(fast))
+const middle = (name) => median(times[name])
 
 /** Held against the best rounds, since other load only ever adds time; the medians are shown beside. */
 function target(what, { slow, fast, least }) {
-  const [best, middle] = [ratio(slow, fast), ratio(slow, fast, median)]
-  const measured = `${best.toFixed(2)} times (median ${middle.toFixed(2)})`
-  return { what, target: `${least} times`, measured, met: best >= least }
+  const times = ratio(slow, fast, best)
+  const measured = `${times.toFixed(2)} times (median ${ratio(slow, fast, middle).toFixed(2)})`
+  return { what, target: `${least} times`, measured, met: times >= least }
 }
 
-const distance = (ratio('insert only', 'hash only') - 1) * 100
+const distance = (ratio('insert only', 'hash only', best) - 1) * 100
 record('bloom', {
   title: 'The Bloom filter',
   about:
     `${STATES.toLocaleString('en')} integer states at a false positive rate of ${RATE}, ` +
     `${LOOKUPS.toLocaleString('en')} look-ups of inserted states, one thread unless said otherwise; the ` +
     `contestants take turns for ${ROUNDS} rounds, the threads for ${THREAD_ROUNDS}. Serialising ends in base64 on both sides. Python is ` +
-    'warden-spex 0.0.95: Blossom.add_items over numpy integers, then dump; is_hit for each. Inserting takes ' +
-    `${Math.abs(distance).toFixed(0)} % ${distance < 0 ? 'less' : 'more'} time than hashing the same states and ` +
-    'keeping the hashes, because the walk of four states runs while the next four are hashed.',
+    'warden-spex 0.0.95: Blossom.add_items over numpy integers, then dump; is_hit for each. Its runs are long, ' +
+    'so that other load always finds them: its best run is put together from the best of each 50,000 states. ' +
+    'Inserting works at about the rate of the bare hash, the bound of any filter with this hash: the walk of four ' +
+    `states runs while the next four are hashed. It took ${Math.abs(distance).toFixed(0)} % ` +
+    `${distance < 0 ? 'less' : 'more'} time than hashing the states and keeping the hashes.`,
   columns: ['', 'best ns a state', 'median ns a state', 'million states a second'],
   rows: Object.keys(times).map((name) => [
     name,
-    perItemNs(name, times[name][0]).toFixed(1),
-    perItemNs(name, median(times[name])).toFixed(1),
-    (1e3 / perItemNs(name, times[name][0])).toFixed(2),
+    perItemNs(name, best(name)).toFixed(1),
+    perItemNs(name, middle(name)).toFixed(1),
+    (1e3 / perItemNs(name, best(name))).toFixed(2),
   ]),
   targets: [
     ...(python === null
@@ -138,5 +157,5 @@ record('bloom', {
         ]),
     target('two workers against one', { slow: '1 worker', fast: '2 workers', least: WORKERS_TARGET }),
   ],
-  data: { states: STATES, lookups: LOOKUPS, rate: RATE, milliseconds: times },
+  data: { states: STATES, lookups: LOOKUPS, rate: RATE, milliseconds: times, slices },
 })
