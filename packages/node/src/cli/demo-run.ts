@@ -1,6 +1,6 @@
 /**
- * Runs the demo: plain inference, three solvers, three verifications, one receipt. What it measures is measured
- * in this process and on one runtime, in turns, so that all of it meets the same machine.
+ * Runs the demo: plain inference, three solvers, three verifications, one receipt, all in this process and on
+ * one runtime (demo-measure.ts says how the times come about).
  */
 import { toHex } from 'assay/core/bytes'
 import type { Json } from 'assay/core/errors'
@@ -8,11 +8,12 @@ import { ed25519KeyPair, nodeId } from 'assay/core/keys'
 import { DEFAULT_FALSE_POSITIVE_RATE, DEFAULT_VERIFICATION_RATIO } from 'assay/method/sampling/messages'
 import type { Solution } from 'assay/method/sampling/prover'
 import { type Verification, verifyLazy } from 'assay/method/sampling/verifier'
-import { type Batch, openBatch } from 'assay/onnx/batch'
+import { openBatch } from 'assay/onnx/batch'
 import { onnxBatch } from 'assay/onnx/onnx-task'
 import { signReceipt } from 'assay/receipt/sign'
 import type { NamedTensors } from 'assay/state/tensors'
 import type { Session } from './command.ts'
+import { measureHonest, type Timed, time } from './demo-measure.ts'
 import {
   runSolver,
   SOLVERS,
@@ -25,11 +26,6 @@ import { accuracyOf, type Digits } from './digits.ts'
 import { openRuntime, type RuntimeName } from './onnx-runtime.ts'
 import { seedFromText } from './randomness.ts'
 
-/** Rows run before anything is measured: the engine compiles, the caches fill. */
-const WARM_UP_ROWS = 128
-/** Plain inference and the honest solver take turns until this much time is spent, or this many turns. */
-const MEASURE_MS = 6_000
-const MOST_TURNS = 6
 /** Verifications are short, so that the first one is mostly the engine compiling; the best of these counts. */
 const VERIFY_TURNS = 3
 
@@ -74,7 +70,10 @@ export async function runDemo(terms: DemoTerms, session: Session): Promise<DemoR
     const task = onnxBatch(batch)
     const request = { solverInput: digits.inputs, falsePositiveRate: DEFAULT_FALSE_POSITIVE_RATE }
     const solving = { task, request, faked: terms.faked, signal: session.signal }
-    const measured = await measure({ ...solving, onProgress: progressOf(session, 'honest') }, { batch, seed })
+    const measured = await measureHonest(
+      { ...solving, onProgress: progressOf(session, 'honest') },
+      { batch, parts: solverParts(seed, 'honest') },
+    )
     const reports: { [name in SolverName]?: SolverReport } = {}
     let receipt = {}
     for (const name of SOLVERS) {
@@ -113,44 +112,6 @@ function progressOf(session: Session, name: SolverName) {
 
 function verifierKey(seed: string) {
   return ed25519KeyPair(seedFromText(seed, 'demo verifier key'))
-}
-
-interface Timed<T> {
-  readonly value: T
-  readonly ms: number
-}
-
-async function time<T>(work: () => Promise<T>): Promise<Timed<T>> {
-  const started = performance.now()
-  const value = await work()
-  return { value, ms: performance.now() - started }
-}
-
-/** Plain inference and the honest solver, in turns after a warm-up; the best time of each counts. */
-async function measure(
-  terms: SolveTerms,
-  { batch, seed }: { readonly batch: Batch; readonly seed: string },
-): Promise<Timed<Solution<NamedTensors, NamedTensors>> & { readonly plainMs: number }> {
-  const parts = solverParts(seed, 'honest')
-  const inputs = terms.request.solverInput
-  for (let row = 0; row < Math.min(WARM_UP_ROWS, batch.count(inputs)); row++) await batch.row(inputs, row)
-  const started = performance.now()
-  let plainMs = Number.POSITIVE_INFINITY
-  let best: Timed<Solution<NamedTensors, NamedTensors>> | undefined
-  for (let turn = 0; turn < MOST_TURNS && (turn === 0 || performance.now() - started < MEASURE_MS); turn++) {
-    plainMs = Math.min(plainMs, (await time(() => plainInference(batch, inputs))).ms)
-    const solved = await time(() => runSolver('honest', parts, terms))
-    if (best === undefined || solved.ms < best.ms) best = solved
-  }
-  return { ...(best as Timed<Solution<NamedTensors, NamedTensors>>), plainMs }
-}
-
-/** What a solver without proofs would do: row after row, and the output put together. */
-async function plainInference(batch: Batch, inputs: NamedTensors): Promise<NamedTensors> {
-  const rows: NamedTensors[] = []
-  const count = batch.count(inputs)
-  for (let row = 0; row < count; row++) rows.push(await batch.row(inputs, row))
-  return batch.stack(rows)
 }
 
 interface VerifyParts {

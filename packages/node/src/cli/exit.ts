@@ -4,6 +4,8 @@
 
 import { AssayError, CORE_ERRORS, type ErrorEntry, type Json } from 'assay/core/errors'
 import { SAMPLING_ERRORS } from 'assay/method/sampling/errors'
+import { CALIBRATION_ERRORS } from 'assay/method/trace/calibration/errors'
+import { TRACE_ERRORS } from 'assay/method/trace/errors'
 import { ONNX_ERRORS } from 'assay/onnx/errors'
 import { RECEIPT_ERRORS } from 'assay/receipt/errors'
 import { STATE_ERRORS } from 'assay/state/errors'
@@ -30,6 +32,8 @@ const ENTRIES: { readonly [code: string]: ErrorEntry } = {
   ...TASK_ERRORS,
   ...ONNX_ERRORS,
   ...SAMPLING_ERRORS,
+  ...CALIBRATION_ERRORS,
+  ...TRACE_ERRORS,
   ...RECEIPT_ERRORS,
   ...EXECUTOR_ERRORS,
   ...CLI_ERRORS,

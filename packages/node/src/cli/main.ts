@@ -16,6 +16,11 @@ const COMMANDS: { readonly [name: string]: () => Promise<AddCommand> } = {
   verify: async () => (await import('./verify.ts')).verifyCommand,
   plan: async () => (await import('./plan.ts')).planCommand,
   simulate: async () => (await import('./simulate.ts')).simulateCommand,
+  trace: async () => (await import('./trace.ts')).traceCommand,
+  challenge: async () => (await import('./trace-challenge.ts')).traceChallengeCommand,
+  open: async () => (await import('./trace-open.ts')).traceOpenCommand,
+  check: async () => (await import('./trace-check.ts')).traceCheckCommand,
+  calibrate: async () => (await import('./calibrate.ts')).calibrateCommand,
   receipt: async () => (await import('./receipt.ts')).receiptCommand,
   key: async () => (await import('./key.ts')).keyCommand,
 }

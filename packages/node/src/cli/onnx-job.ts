@@ -108,7 +108,7 @@ async function taskOptions(
   return { tolerance, elements }
 }
 
-async function readInputs(given: readonly string[], model: Model): Promise<NamedTensors> {
+export async function readInputs(given: readonly string[], model: Model): Promise<NamedTensors> {
   const inputs: { [name: string]: NamedTensors[string] } = {}
   for (const text of given) {
     const { name, path } = await splitInput(text)
