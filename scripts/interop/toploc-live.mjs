@@ -79,10 +79,28 @@ async function compareChunks() {
 
     const noise = 10 ** (-5 + 4 * random())
     const other = values.map((value) => value * (1 + noise * normal()))
-    const found = compareFingerprint(decodeFingerprint(fromHex(theirs), { topk }), other)
+    const found = { ...compareFingerprint(decodeFingerprint(fromHex(theirs), { topk }), other) }
     const asked = { values: wire(other), proof: theirs, topk }
-    expectEqual(rounded(found), (await peer.ask('compare', asked)).map(digits), `${what}: noise ${noise}`)
+    const isPlainModulus = theirs.startsWith('ffd9')
+    if (!isPlainModulus) found.medianMantissaError = null
+    expectEqual(
+      rounded(found),
+      await published(asked, isPlainModulus),
+      `${what}: noise ${noise.toPrecision(2)}`,
+    )
   }
+}
+
+/**
+ * Its two readers: the compiled one takes the upper of two middle errors for the median, the one in Python the
+ * mean of both, as here. Where that one fails (see showDefects) there is no median to compare with.
+ */
+async function published(asked, isPlainModulus) {
+  const [mismatches, mean, median] = await peer.ask('compare', asked)
+  if (!isPlainModulus) return [mismatches, mean, null].map(digits)
+  const byList = await peer.ask('compare_by_list', asked)
+  expectEqual(byList.slice(0, 2).map(digits), [mismatches, mean].map(digits), 'its two readers')
+  return [mismatches, mean, median === null ? null : byList[2]].map(digits)
 }
 
 const digits = (value) => (value === null ? null : Number(value.toPrecision(9)))
