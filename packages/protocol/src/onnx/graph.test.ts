@@ -1,6 +1,10 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { AssayError } from '../core/errors.ts'
-import { constantShape, openGraph } from './graph.ts'
+import { cutNode, exposeAll } from './cut.ts'
+import { constantShape, type Graph, openGraph } from './graph.ts'
+import { loadModel } from './model.ts'
+import { nodeCost } from './node-cost.ts'
 import { floats, node, TYPE, value } from './testing/models.ts'
 import { branchingModel, constant, graphAttribute, load, loopModel } from './testing/traced-models.ts'
 
@@ -145,4 +149,37 @@ test('shapes of constants', () => {
     [3],
     undefined,
   ])
+})
+
+test('mutated models open, cut and are weighed, or are refused with a typed error', () => {
+  const bytes = branchingModel().bytes
+  let opened = 0
+  const attempt = (mutated: Uint8Array): void => {
+    try {
+      const graph: Graph = openGraph(loadModel(mutated))
+      opened++
+      exposeAll(graph)
+      const types = Object.fromEntries(
+        [...graph.values.keys()].map((name) => [name, { dtype: 'float32' as const, shape: [2, 4] }]),
+      )
+      const shapes = new Map(graph.traced.map(({ name }) => [name, [2, 4]]))
+      for (const at of graph.nodes) {
+        cutNode(graph, at.index, types)
+        expect(nodeCost(graph, at, shapes)).toBeGreaterThanOrEqual(1)
+      }
+    } catch (error) {
+      expect(error).toBeInstanceOf(AssayError)
+    }
+  }
+  fc.assert(
+    fc.property(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(bytes.length - 1), (at, byte, other) => {
+      const mutated = bytes.slice()
+      mutated[at] = byte
+      attempt(mutated)
+      mutated[other] = bytes[at]!
+      attempt(mutated)
+    }),
+    { numRuns: 1500 },
+  )
+  expect(opened).toBeGreaterThan(100)
 })

@@ -17,7 +17,7 @@ import onnxProto from 'onnx-proto'
 import { AssayError } from '../core/errors.ts'
 import { operatorName } from './graph-check.ts'
 import type { Model, ValueInfo } from './model.ts'
-import { fieldsOf, integersOf } from './proto-bytes.ts'
+import { fieldsOf, integersOf, lengthField } from './proto-bytes.ts'
 import { toSafeInteger } from './tensor-proto.ts'
 
 type INodeProto = onnxProto.onnx.INodeProto
@@ -89,8 +89,6 @@ const GRAPH = { node: 1, initializer: 5, input: 11 } as const
 const NAMED = { valueInfo: 1, tensor: 8 } as const
 const TENSOR_DIMS = 1
 
-const UTF8 = new TextDecoder()
-
 /** @throws AssayError `onnx/invalid-graph` for a subgraph that hides a name of the graph around it. */
 export function openGraph(model: Model): Graph {
   const { parts, encodedNodes } = readParts(model.bytes)
@@ -126,11 +124,18 @@ function readParts(bytes: Uint8Array): { parts: GraphParts; encodedNodes: Uint8A
   return { parts: { header, initialisers, inputs }, encodedNodes }
 }
 
-/** The last field wins, as in every protobuf decoder. */
+/**
+ * The last field wins, as in every protobuf decoder; and the text is read by the decoder that reads the names
+ * of nodes, so that both agree on bytes that are no UTF-8.
+ */
 function nameIn(message: Uint8Array, nameField: number): string {
   let name = ''
-  for (const { field, value } of fieldsOf(message)) if (field === nameField) name = UTF8.decode(value)
+  for (const { field, value } of fieldsOf(message)) if (field === nameField) name = decodeName(value)
   return name
+}
+
+function decodeName(value: Uint8Array): string {
+  return onnxProto.onnx.TensorProto.decode(lengthField(NAMED.tensor, value)).name
 }
 
 function isConstant(proto: INodeProto): boolean {
