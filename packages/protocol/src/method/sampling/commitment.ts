@@ -22,8 +22,6 @@ import type { TaskId } from '../../task/task.ts'
 import type { ProofBinding } from './items.ts'
 import type { SolverRequest } from './messages.ts'
 
-export type { Job }
-
 export function inputDigest<Input>(task: { readonly input: ValueCodec<Input> }, input: Input): Digest {
   return tagged('assay/task-input/v1', task.input.encode(input))
 }

@@ -9,8 +9,10 @@ import type { StateKind } from '../../state/kind.ts'
 import type { Execution, Task } from '../../task/task.ts'
 import { itemBatch } from './items.ts'
 
-/** States computed between two looks at the abort signal and two progress events. */
+/** Most states computed between two looks at the abort signal and two progress events. */
 export const SEGMENT_STATES = 256
+/** Segments grow while they take less than this: heavy states are computed one by one, light ones in bulk. */
+const SEGMENT_MS = 20
 
 export interface IndexRange {
   readonly from: number
@@ -51,9 +53,16 @@ export function localExecutor<Input, State>(
   return {
     async *run(indices, { block, signal } = {}) {
       const execution = task.open(input)
-      for (const part of splitIndices(indices, SEGMENT_STATES)) {
+      const total = countIndices(indices)
+      let size = 1
+      for (let start = 0; start < total; ) {
         checkAborted(signal)
+        const part = sliceIndices(indices, start, start + size)
+        const begun = performance.now()
         yield await computeSegment(task, execution, { indices: part, ...(block ? { block } : {}) })
+        start += countIndices(part)
+        // What a segment holds never changes a state or the proof, only how soon a signal is heard.
+        if (performance.now() - begun < SEGMENT_MS) size = Math.min(2 * size, SEGMENT_STATES)
         await nextTurn()
       }
     },
@@ -130,12 +139,17 @@ export function* splitIndices(
   size: number,
 ): Generator<IndexRange | readonly number[]> {
   const total = countIndices(indices)
-  for (let start = 0; start < total; start += size) {
-    const end = Math.min(start + size, total)
-    yield 'from' in indices
-      ? { from: indices.from + start, to: indices.from + end }
-      : indices.slice(start, end)
-  }
+  for (let start = 0; start < total; start += size) yield sliceIndices(indices, start, start + size)
+}
+
+/** The part of `indices` from position `start` to before `end`, or to their end. */
+function sliceIndices(
+  indices: IndexRange | readonly number[],
+  start: number,
+  end: number,
+): IndexRange | readonly number[] {
+  if (!('from' in indices)) return indices.slice(start, end)
+  return { from: indices.from + start, to: Math.min(indices.from + end, indices.to) }
 }
 
 /** Lets timers, signals and progress through between segments; a message costs less than a timer's 1 ms. */

@@ -243,7 +243,9 @@ describe('cancellation and progress', () => {
   it('reports states done, and stops when told', async () => {
     const seen: number[] = []
     await solve(cubes, request, { job, key: solverKey, onProgress: ({ done }) => seen.push(done) })
-    expect(seen).toEqual([256, 500])
+    expect(seen.at(-1)).toBe(500)
+    expect(seen).toEqual([...seen].sort((a, b) => a - b))
+    expect(seen.length).toBeGreaterThan(1)
     const stop = new AbortController()
     const run = solve(cubes, request, {
       job,

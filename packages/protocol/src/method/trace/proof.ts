@@ -19,7 +19,7 @@ import type { Graph } from '../../onnx/graph.ts'
 import type { Model } from '../../onnx/model.ts'
 import type { Runtime } from '../../onnx/runtime.ts'
 import { isDtype } from '../../onnx/tensor-proto.ts'
-import type { Dtype, Tensor } from '../../state/tensor.ts'
+import { type Dtype, decodeTensor, encodeTensor, type Tensor } from '../../state/tensor.ts'
 import { tensorRoot } from '../../state/tensor-root.ts'
 import { tensorsState } from '../../state/tensor-state.ts'
 import type { NamedTensors } from '../../state/tensors.ts'
@@ -132,4 +132,43 @@ export interface TraceOpenings {
   /** Root of the tree under the trace root; see `TraceOpening` of state/trace-root.ts. */
   readonly merkleRoot: Uint8Array
   readonly proof: readonly Uint8Array[]
+}
+
+const MAX_OPENINGS_BYTES = 2 ** 30
+
+const openingsObject = defineObject<{
+  merkleRoot: Uint8Array
+  proof: Uint8Array[]
+  tensors: { position: number; tensor: Uint8Array }[]
+}>({
+  type: 'assay/trace-openings',
+  version: 1,
+  maxBytes: MAX_OPENINGS_BYTES,
+  maxItems: 2 ** 20,
+  schema: z.strictObject({
+    merkleRoot: bytes32,
+    proof: z.array(bytes32),
+    tensors: z.array(
+      z.strictObject({
+        position: z.int().check(z.minimum(0)),
+        tensor: z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes'),
+      }),
+    ),
+  }),
+})
+
+/** Openings as they travel: tensors in their canonical encoding. */
+export function encodeOpenings({ merkleRoot, proof, tensors }: TraceOpenings): Uint8Array {
+  const encoded = tensors.map(({ position, tensor }) => ({ position, tensor: encodeTensor(tensor) }))
+  return openingsObject.encode({ merkleRoot, proof: [...proof], tensors: encoded })
+}
+
+/** Strict inverse of `encodeOpenings`. Throws `codec/…` and `state/…`. */
+export function decodeOpenings(bytes: Uint8Array): TraceOpenings {
+  const { merkleRoot, proof, tensors } = openingsObject.decode(bytes)
+  const decoded = tensors.map(({ position, tensor }) => ({
+    position,
+    tensor: decodeTensor(tensor, { maxBytes: MAX_OPENINGS_BYTES }),
+  }))
+  return { merkleRoot, proof, tensors: decoded }
 }

@@ -15,13 +15,7 @@ import { drawsOf } from './config.ts'
 import type { TraceOpenings, TraceResponse } from './proof.ts'
 import { commitTrace, memoryStore, openTensors, signTrace, type TensorStore } from './prover.ts'
 import { detectNodes, detectSkipped } from './security.ts'
-import {
-  challengeTrace,
-  checkOpenings,
-  openTraceResponse,
-  positionsOf,
-  type TraceParts,
-} from './verifier.ts'
+import { challengeTrace, checkOpenings, openTraceResponse, positionsOf, type TraceParts } from './verifier.ts'
 
 const bytes32 = (text: string) => sha256(new TextEncoder().encode(text))
 const key = ed25519KeyPair(bytes32('prover'))
