@@ -207,8 +207,8 @@ async function runGroup(title, cases, runtime) {
     if (!testCase.name.includes(flags.only)) continue
     const { outcome, note, code } = await runCase(testCase, runtime)
     const refused = outcome === 'refused whole'
-    const unexpected = refused && testCase.recorded === 'pass'
-    const key = unexpected ? 'FAIL refused, though the runtime passes it' : outcome
+    const unexpected = (refused || outcome === 'differs whole') && testCase.recorded === 'pass'
+    const key = unexpected ? `FAIL ${outcome}, though the runtime is recorded to pass it` : outcome
     outcomes.set(key, (outcomes.get(key) ?? 0) + 1)
     if (key.startsWith('FAIL') || key === 'untyped error') failed++
     if (refused) refusals.set(code, [...(refusals.get(code) ?? []), `${testCase.name}: ${note}`])
