@@ -70,7 +70,7 @@ function distancePlot(layers: readonly Layer[]): string {
   })
   const strips = layers.map((layer, i) => {
     const y = i * ROW + 12
-    const dots = [...new Set(layer.distances.map(x))].map(
+    const dots = [...new Set(layer.distances.map((value) => 2 * Math.round(x(value) / 2)))].map(
       (at) => `<circle class="d" cx="${at}" cy="${y}" r="4"/>`,
     )
     const at = layer.threshold === null ? undefined : x(layer.threshold)

@@ -63,7 +63,7 @@ export const calibrateCommand: AddCommand = (perform) =>
     examples: [
       [
         'a signed profile, and a page with plots',
-        'assay calibrate --model examples/digits/model.onnx --input examples/digits/images.npy --out profile.json --report report.html',
+        'assay calibrate --model model.onnx --input x.npy --out profile.json --report report.html',
       ],
       [
         'on another machine: record the same rows, for --runs here',

@@ -12,6 +12,7 @@ const COMMANDS = [
   ['verify'],
   ['plan'],
   ['simulate'],
+  ['calibrate'],
   ['receipt', 'verify'],
   ['key', 'new'],
   ['key', 'show'],

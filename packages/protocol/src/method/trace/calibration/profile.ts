@@ -77,7 +77,9 @@ const configuration = z.strictObject({
   version: text,
   machine: text,
 })
-const notNegative = z.number().check(z.minimum(0))
+/** The encoding holds no integers beyond it; scales of 10^16 and more are those of masks. */
+export const MAX_FIGURE = Number.MAX_SAFE_INTEGER
+const notNegative = z.number().check(z.minimum(0), z.maximum(MAX_FIGURE))
 const thresholds = z
   .array(
     z.strictObject({ name: z.string().check(z.maxLength(1024)), threshold: notNegative, floor: notNegative }),

@@ -11,7 +11,7 @@ import {
   scaleFloor,
   type TensorSamples,
 } from './distances.ts'
-import { orderStatistic, type Threshold } from './profile.ts'
+import { MAX_FIGURE, orderStatistic, type Threshold } from './profile.ts'
 import { checkableNodes } from './traces.ts'
 
 /** Distances of one tensor between honest runs. All are relative but those of `byConfiguration.absolute`. */
@@ -50,9 +50,9 @@ export interface ThresholdOptions {
 /** @throws AssayError `calibration/not-comparable` where an honest row is infinitely far. */
 export function thresholdsOf(log: DistanceLog, { alpha, safety }: ThresholdOptions): Threshold[] {
   return Array.from(log.samples, ([name, samples]) => {
-    const floor = scaleFloor(samples)
+    const floor = Math.min(scaleFloor(samples), MAX_FIGURE)
     const threshold = safety * orderStatistic(rowDistances(samples, floor), alpha)
-    if (!Number.isFinite(threshold)) {
+    if (!(threshold <= MAX_FIGURE)) {
       throw new AssayError(
         'calibration/not-comparable',
         `honest runs give tensors ${JSON.stringify(name)} that cannot be compared: other shapes, integers, NaN or ` +
