@@ -1,11 +1,13 @@
 /**
  * `assay check`: the last of four steps. Runs the drawn nodes again, each on its own, and says what it found.
  */
+
 import { AssayError, attempt } from 'assay/core/errors'
 import { decodeOpenings } from 'assay/method/trace/proof'
 import { challengeTrace, checkOpenings, type TraceEvidence } from 'assay/method/trace/verifier'
 import type { Tensor } from 'assay/state/tensor'
 import { equalTensors } from 'assay/state/tensor'
+import { hashChunksNatively } from '../hash-chunks.ts'
 import { finitePositive } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
 import { readCapped } from './files.ts'
@@ -76,6 +78,7 @@ async function check(
       runtime: job.runtime,
       agree: options.tolerance === undefined ? equalTensors : within(options.tolerance),
       signal: session.signal,
+      hasher: hashChunksNatively,
     },
   )
   return verdict(evidence, { nodes: nodes.length, checkMs: performance.now() - started })

@@ -1,6 +1,7 @@
 /**
  * What the four steps of a trace share: model, inputs, runtime, and the response opened by the verifier.
  */
+
 import { resolveBeacon } from 'assay/core/beacon'
 import { AssayError, type Rejection } from 'assay/core/errors'
 import { resolveSeed } from 'assay/core/seed'
@@ -11,6 +12,7 @@ import { type Graph, openGraph } from 'assay/onnx/graph'
 import type { Runtime } from 'assay/onnx/runtime'
 import type { NamedTensors } from 'assay/state/tensors'
 import { type Command, Option } from 'commander'
+import { hashChunksNatively } from '../hash-chunks.ts'
 import { readInputs, readModel } from './onnx-job.ts'
 import { openRuntime, RUNTIMES, type RuntimeName } from './onnx-runtime.ts'
 import { readTraceRequest, readTraceResponse, type TraceChallenge } from './trace-folder.ts'
@@ -69,7 +71,12 @@ export async function openTraceFolder(
   }
   try {
     const response = await readTraceResponse(folder)
-    return await openTraceResponse(graph, response, { job: request.job, inputs, runtime })
+    return await openTraceResponse(graph, response, {
+      job: request.job,
+      inputs,
+      runtime,
+      hasher: hashChunksNatively,
+    })
   } catch (error) {
     if (!(error instanceof AssayError)) throw error
     const { code, message, detail } = error.toJSON()

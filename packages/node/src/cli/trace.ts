@@ -1,9 +1,11 @@
 /**
  * `assay trace`: the first of four steps. Runs a model once, commits to every tensor of the run, and signs.
  */
+
 import { toHex } from 'assay/core/bytes'
 import { nodeId } from 'assay/core/keys'
 import { commitTrace } from 'assay/method/trace/prover'
+import { hashChunksNatively } from '../hash-chunks.ts'
 import { hexOf } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
 import { assertWritable } from './files.ts'
@@ -57,6 +59,7 @@ async function trace(options: Options, session: Session): Promise<Outcome> {
     {
       job,
       key,
+      hasher: hashChunksNatively,
       store: {
         get: store.get,
         put(position, tensor) {

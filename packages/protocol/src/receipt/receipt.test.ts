@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { fromBase64, toBase64, toHex, utf8 } from '../core/bytes.ts'
 import { nodeId } from '../core/keys.ts'
 import { randomStream } from '../core/sampling.ts'
+import { mutateBytes } from '../core/testing/mutate-bytes.ts'
 import { lazyTask } from '../method/sampling/cheat.ts'
 import { solve } from '../method/sampling/prover.ts'
 import {
@@ -17,7 +18,6 @@ import {
   verifierKey,
   verifierRequestOf,
 } from '../method/sampling/testing/fixtures.ts'
-import { mutateBytes } from '../method/sampling/testing/mutations.ts'
 import { verifyBaseline } from '../method/sampling/verifier.ts'
 import { type Envelope, preAuthEncoding, sealEnvelope } from './envelope.ts'
 import { signReceipt } from './sign.ts'

@@ -20,7 +20,7 @@ import type { Model } from '../../onnx/model.ts'
 import type { Runtime } from '../../onnx/runtime.ts'
 import { isDtype } from '../../onnx/tensor-proto.ts'
 import { type Dtype, decodeTensor, encodeTensor, type Tensor } from '../../state/tensor.ts'
-import { tensorRoot } from '../../state/tensor-root.ts'
+import { type RootOptions, tensorRoot } from '../../state/tensor-root.ts'
 import { tensorsState } from '../../state/tensor-state.ts'
 import type { NamedTensors } from '../../state/tensors.ts'
 import { taskId } from '../../task/task.ts'
@@ -62,8 +62,8 @@ export const manifestObject = defineObject<ManifestEntry[]>({
     .check(z.maxLength(MAX_MANIFEST_TENSORS)),
 })
 
-export function manifestEntry(name: string, tensor: Tensor): ManifestEntry {
-  return { name, dtype: tensor.dtype, shape: tensor.shape, root: tensorRoot(tensor) }
+export function manifestEntry(name: string, tensor: Tensor, options: RootOptions = {}): ManifestEntry {
+  return { name, dtype: tensor.dtype, shape: tensor.shape, root: tensorRoot(tensor, options) }
 }
 
 /** What the trace of one run is about. */
@@ -97,12 +97,15 @@ export function tracedOutputs(graph: Graph): readonly string[] {
     .filter((name) => graph.values.get(name)?.kind !== 'constant')
 }
 
-/** Digest of named tensors by their roots, in order of `names`. */
-export function rootsDigest(tensors: NamedTensors, names: readonly string[]): Digest {
-  return hashFields(
-    'assay/trace-tensors/v1',
-    names.flatMap((name) => [utf8(name), tensorRoot(tensors[name] as Tensor)]),
-  )
+/** Digests of the ends of a trace: its inputs and its outputs, by the roots in its manifest. */
+export function endsOf(graph: Graph, manifest: Manifest): Pick<TraceDigests, 'input' | 'output'> {
+  const roots = new Map(manifest.map(({ name, root }) => [name, root]))
+  const digest = (names: readonly string[]) =>
+    hashFields(
+      'assay/trace-tensors/v1',
+      names.flatMap((name) => [utf8(name), roots.get(name) as Uint8Array]),
+    )
+  return { input: digest(graph.model.inputs.map(({ name }) => name)), output: digest(tracedOutputs(graph)) }
 }
 
 export interface TraceDigests {

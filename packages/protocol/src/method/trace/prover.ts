@@ -1,3 +1,4 @@
+import type { ChunkHasher } from '../../core/chunk-tree.ts'
 import { AssayError } from '../../core/errors.ts'
 import { type KeyPair, nodeId } from '../../core/keys.ts'
 import { type Job, signExecution } from '../../core/poe.ts'
@@ -8,9 +9,9 @@ import type { Tensor } from '../../state/tensor.ts'
 import type { NamedTensors } from '../../state/tensors.ts'
 import { openTrace as openEntries, traceRoot, traceTree } from '../../state/trace-root.ts'
 import {
+  endsOf,
   type ManifestEntry,
   manifestEntry,
-  rootsDigest,
   type TraceOpenings,
   type TraceResponse,
   tracedOutputs,
@@ -37,6 +38,8 @@ export interface TraceProverOptions {
   readonly key: KeyPair
   readonly store: TensorStore
   readonly run?: TraceOptions
+  /** Hashes chunks in bulk; the WebAssembly kernel by default. */
+  readonly hasher?: ChunkHasher
   readonly onProgress?: (done: number, total: number) => void
 }
 
@@ -55,33 +58,25 @@ export async function commitTrace(
   for await (const { name, tensor } of traceRun(graph, runtime, inputs, options.run ?? {})) {
     await options.store.put(manifest.length, tensor)
     if (outputNames.has(name)) output[name] = tensor
-    manifest.push(manifestEntry(name, tensor))
+    manifest.push(manifestEntry(name, tensor, options))
     options.onProgress?.(manifest.length, graph.traced.length)
   }
-  return signTrace(graph, { runtime, inputs, output, manifest }, options)
+  return signTrace(graph, { runtime, output, manifest }, options)
 }
 
 /** Signs a manifest with an output. An honest prover passes those of its run. */
 export async function signTrace(
   graph: Graph,
   run: {
-    readonly runtime: Runtime
-    readonly inputs: NamedTensors
+    readonly runtime: Pick<Runtime, 'name' | 'version'>
     readonly output: NamedTensors
     readonly manifest: readonly ManifestEntry[]
   },
   { job, key }: Pick<TraceProverOptions, 'job' | 'key'>,
 ): Promise<TraceResponse> {
-  const { runtime, inputs, output, manifest } = run
+  const { runtime, output, manifest } = run
   const binding = { ...job, nodeId: nodeId(key.publicKey), taskDigest: traceTaskId(graph.model, runtime) }
-  const digests = {
-    input: rootsDigest(
-      inputs,
-      graph.model.inputs.map(({ name }) => name),
-    ),
-    output: rootsDigest(output, tracedOutputs(graph)),
-    traceRoot: traceRoot(manifest),
-  }
+  const digests = { ...endsOf(graph, manifest), traceRoot: traceRoot(manifest) }
   const commitment = await signExecution(traceExecution(binding, digests), key)
   return { output, manifest, commitment }
 }

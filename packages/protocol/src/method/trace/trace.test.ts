@@ -122,7 +122,7 @@ describe('a trace', () => {
     const swapped = openGraph(deepModel(2))
     const store = memoryStore()
     const other = await commitTrace(swapped, { runtime, inputs }, { job, key, store })
-    const response = await signTrace(graph, { runtime, inputs, ...other }, { job, key })
+    const response = await signTrace(graph, { runtime, ...other }, { job, key })
     expect(await checkAll(response, store)).toMatchObject({ code: 'trace/node-mismatch', node: 0 })
   })
 })

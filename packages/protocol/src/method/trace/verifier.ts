@@ -12,6 +12,7 @@
  * Threat: response and openings are hostile. Nothing of them is run before it hashes to what was signed.
  */
 import { equalBytes, toHex } from '../../core/bytes.ts'
+import type { ChunkHasher } from '../../core/chunk-tree.ts'
 import type { Digest } from '../../core/digest.ts'
 import { AssayError, attempt, reject, type Verdict } from '../../core/errors.ts'
 import { commitExecution, type Job, verifyExecution } from '../../core/poe.ts'
@@ -26,10 +27,10 @@ import type { NamedTensors } from '../../state/tensors.ts'
 import { traceRoot, verifyTrace } from '../../state/trace-root.ts'
 import { drawNodes, type WeightedNode } from './challenge.ts'
 import {
+  endsOf,
   type Manifest,
   type ManifestEntry,
   manifestObject,
-  rootsDigest,
   type TraceOpenings,
   type TraceResponse,
   tracedOutputs,
@@ -50,13 +51,15 @@ export interface TraceParts {
   readonly job: Job
   readonly inputs: NamedTensors
   readonly runtime: Pick<Runtime, 'name' | 'version'>
+  /** Hashes chunks in bulk; the WebAssembly kernel by default. */
+  readonly hasher?: ChunkHasher | undefined
 }
 
 /** Step 1: everything that can be refused before a challenge. */
 export async function openTraceResponse(
   graph: Graph,
   response: TraceResponse,
-  { job, inputs, runtime }: TraceParts,
+  { job, inputs, runtime, hasher }: TraceParts,
 ): Promise<Verdict<OpenedTrace>> {
   const signer = await verifyExecution(response.commitment)
   if (!signer.ok) return signer
@@ -64,16 +67,9 @@ export async function openTraceResponse(
     manifestObject.encode([...response.manifest])
     checkNames(graph, response.manifest)
     const root = traceRoot(response.manifest)
-    checkEnds(graph, response, inputs)
+    checkEnds(graph, response, { inputs, hasher })
     const binding = { ...job, nodeId: signer.value.nodeId, taskDigest: traceTaskId(graph.model, runtime) }
-    const digests = {
-      input: rootsDigest(
-        inputs,
-        graph.model.inputs.map(({ name }) => name),
-      ),
-      output: rootsDigest(response.output, tracedOutputs(graph)),
-      traceRoot: root,
-    }
+    const digests = { ...endsOf(graph, response.manifest), traceRoot: root }
     return { root, expected: commitExecution(traceExecution(binding, digests)) }
   })
   if (!read.ok) return read
@@ -103,11 +99,16 @@ function checkNames(graph: Graph, manifest: Manifest): void {
 }
 
 /** The trace starts from our inputs, and ends in the output that was handed over. */
-function checkEnds(graph: Graph, { manifest, output }: TraceResponse, inputs: NamedTensors): void {
+function checkEnds(
+  graph: Graph,
+  { manifest, output }: TraceResponse,
+  { inputs, hasher }: Pick<TraceParts, 'inputs' | 'hasher'>,
+): void {
+  const options = hasher === undefined ? {} : { hasher }
   const entries = new Map(manifest.map((entry) => [entry.name, entry]))
   for (const { name } of graph.model.inputs) {
     const entry = entries.get(name) as ManifestEntry
-    if (!equalBytes(entry.root, tensorRoot(inputs[name] as Tensor))) {
+    if (!equalBytes(entry.root, tensorRoot(inputs[name] as Tensor, options))) {
       throw new AssayError('trace/input', `the trace starts from another input ${JSON.stringify(name)}`)
     }
   }
@@ -120,7 +121,7 @@ function checkEnds(graph: Graph, { manifest, output }: TraceResponse, inputs: Na
   }
   for (const name of names) {
     const tensor = Object.hasOwn(output, name) ? output[name] : undefined
-    const root = tensor === undefined ? undefined : tensorRoot(tensor)
+    const root = tensor === undefined ? undefined : tensorRoot(tensor, options)
     if (root === undefined || !equalBytes((entries.get(name) as ManifestEntry).root, root)) {
       throw new AssayError(
         'trace/output',
@@ -182,6 +183,7 @@ export interface CheckOptions {
     place: { readonly node: GraphNode; readonly output: string },
   ) => boolean
   readonly signal?: AbortSignal
+  readonly hasher?: ChunkHasher
 }
 
 /** Step 3: openings against the root, then each node on its own. Null where all of it holds. */
@@ -199,7 +201,8 @@ export async function checkOpenings(
   options: CheckOptions,
 ): Promise<TraceEvidence | null> {
   if (nodes.length === 0) return null
-  const read = attempt(() => readOpenings(graph, { traceRoot, nodes, openings }))
+  const { hasher } = options
+  const read = attempt(() => readOpenings(graph, { traceRoot, nodes, openings, hasher }))
   if (!read.ok) return responseEvidence(read.code, read.message)
   for (const index of nodes) {
     options.signal?.throwIfAborted()
@@ -219,8 +222,15 @@ function readOpenings(
     traceRoot,
     nodes,
     openings,
-  }: { readonly traceRoot: Digest; readonly nodes: readonly number[]; readonly openings: TraceOpenings },
+    hasher,
+  }: {
+    readonly traceRoot: Digest
+    readonly nodes: readonly number[]
+    readonly openings: TraceOpenings
+    readonly hasher: ChunkHasher | undefined
+  },
 ): ReadonlyMap<string, Tensor> {
+  const options = hasher === undefined ? {} : { hasher }
   const wanted = positionsOf(graph, nodes)
   const got = openings.tensors.map(({ position }) => position)
   if (got.length !== wanted.length || wanted.some((position, i) => position !== got[i])) {
@@ -237,7 +247,11 @@ function readOpenings(
   const verdict = verifyTrace(traceRoot, {
     size: graph.traced.length,
     merkleRoot: openings.merkleRoot,
-    entries: named.map(({ position, name, tensor }) => ({ index: position, name, root: tensorRoot(tensor) })),
+    entries: named.map(({ position, name, tensor }) => ({
+      index: position,
+      name,
+      root: tensorRoot(tensor, options),
+    })),
     proof: openings.proof,
   })
   if (!verdict.ok)
