@@ -3,7 +3,8 @@
  */
 import { AssayError } from '../../core/errors.ts'
 
-const EXPONENT_MASK = 0x7f80
+/** The least magnitude, as float32 bits, that is infinity or NaN or rounds to infinity. */
+const FINITE_END = 0x7f7f_8000
 /** Everything but the sign. */
 export const MAGNITUDE_MASK = 0x7fff
 
@@ -14,22 +15,26 @@ export const MAGNITUDE_MASK = 0x7fff
  * through such values says nothing, and NaN bits lie beyond the field.
  */
 export function toBfloat16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length)
   const rounded = new Uint16Array(values.length)
-  for (let i = 0; i < bits.length; i++) {
-    const word = bits[i]!
-    const half = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
-    // A NaN with a full mantissa carries into the sign: its own exponent gives it away.
-    if ((half & EXPONENT_MASK) === EXPONENT_MASK || ((word >>> 23) & 0xff) === 0xff) {
-      throw new AssayError(
-        'toploc/activations',
-        `expected activations that are finite in bfloat16, got ${values[i]} at ${i}`,
-        { detail: { index: i } },
-      )
-    }
-    rounded[i] = half
+  let largest = 0
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!
+    const magnitude = word & 0x7fff_ffff
+    if (magnitude > largest) largest = magnitude
+    rounded[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
   }
+  if (largest >= FINITE_END) throw notFinite(values, words)
   return rounded
+}
+
+function notFinite(values: Float32Array, words: Uint32Array): AssayError {
+  const index = words.findIndex((word) => (word & 0x7fff_ffff) >= FINITE_END)
+  return new AssayError(
+    'toploc/activations',
+    `expected activations that are finite in bfloat16, got ${values[index]} at ${index}`,
+    { detail: { index } },
+  )
 }
 
 export function exponentOf(bits: number): number {

@@ -2,8 +2,8 @@
  * Polynomials over the field of 65,497 elements, the largest prime below 2^16 that no finite bfloat16
  * reaches (65,497 is 0xFFD9, a NaN).
  *
- * Products stay below 2^32, so that doubles hold them exactly, and so does the floor of their quotient by
- * the prime: a correctly rounded quotient cannot cross an integer that it is 1/65,497 away from.
+ * Products stay below 2^32 and sums of a few of them below 2^37, so that doubles hold them exactly, and the floor
+ * of their quotient by the prime is right: a rounded quotient cannot cross an integer that it is 1/65,497 away from.
  */
 
 export const PRIME = 65_497
@@ -55,12 +55,24 @@ export function interpolate(xs: ArrayLike<number>, ys: ArrayLike<number>): Uint1
   return Uint16Array.from(coefficients)
 }
 
-/** Value of the polynomial at `x`, 0 … 65,496. */
+/** Powers at hand in an evaluation. */
+const STEP = 16
+
+/**
+ * Value of the polynomial at `x`, both in 0 … 65,496. By blocks of 16 coefficients: within a block products are
+ * summed as they are (16 of them stay far below 2^53), so that only powers and blocks are reduced.
+ */
 export function evaluate(coefficients: ArrayLike<number>, x: number): number {
+  const powers = new Float64Array(STEP + 1)
+  powers[0] = 1
+  for (let i = 1; i <= STEP; i++) powers[i] = times(powers[i - 1]!, x)
+  const stride = powers[STEP]!
   let value = 0
-  for (let power = coefficients.length - 1; power >= 0; power--) {
-    const next = times(value, x) + coefficients[power]!
-    value = next >= PRIME ? next - PRIME : next
+  for (let from = STEP * Math.floor((coefficients.length - 1) / STEP); from >= 0; from -= STEP) {
+    const end = Math.min(STEP, coefficients.length - from)
+    let sum = value * stride
+    for (let i = 0; i < end; i++) sum += coefficients[from + i]! * powers[i]!
+    value = sum - PRIME * Math.floor(sum / PRIME)
   }
   return value
 }

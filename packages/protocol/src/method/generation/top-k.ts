@@ -37,20 +37,19 @@ export function largest(
 function heapLargest(keys: Uint16Array, k: number): Uint32Array {
   const cells = cellsOf(keys.subarray(0, k))
   makeHeap(cells, { first: 0, last: k })
+  let smallest = cells.keys[0]!
   for (let id = k; id < keys.length; id++) {
     const key = keys[id]!
-    if (key > cells.keys[0]!) sift(cells, { first: 0, length: k, hole: 0, key, id })
+    if (key <= smallest) continue
+    sift(cells, { first: 0, length: k, hole: 0, key, id })
+    smallest = cells.keys[0]!
   }
   return cells.ids
 }
 
 /** By counting: the threshold first, then everything above it, then the first ones equal to it. */
 function lowestIndices(keys: Uint16Array, k: number): Uint32Array {
-  const counts = new Uint32Array(2 ** 16)
-  for (const key of keys) counts[key]!++
-  let threshold = 2 ** 16 - 1
-  let above = 0
-  while (above + counts[threshold]! < k) above += counts[threshold--]!
+  const { threshold, above } = thresholdOf(keys, k)
   let equals = k - above
   const chosen = new Uint32Array(k)
   for (let i = 0, count = 0; count < k; i++) {
@@ -58,6 +57,31 @@ function lowestIndices(keys: Uint16Array, k: number): Uint32Array {
     if (key > threshold || (key === threshold && equals-- > 0)) chosen[count++] = i
   }
   return chosen
+}
+
+/** The k-th largest key, and how many are larger. Where k is small, most keys need one comparison only. */
+function thresholdOf(keys: Uint16Array, k: number): { threshold: number; above: number } {
+  if (k * PARTIAL_SORT_FACTOR > keys.length) return countedThreshold(keys, k)
+  let threshold = 2 ** 16 - 1
+  const chosen = heapLargest(keys, k)
+  for (const id of chosen) threshold = Math.min(threshold, keys[id]!)
+  let above = 0
+  for (const id of chosen) if (keys[id]! > threshold) above++
+  return { threshold, above }
+}
+
+/** By histograms, of the upper byte first. */
+function countedThreshold(keys: Uint16Array, k: number): { threshold: number; above: number } {
+  const counts = new Uint32Array(256)
+  for (let i = 0; i < keys.length; i++) counts[keys[i]! >> 8]!++
+  let upper = 255
+  let above = 0
+  while (above + counts[upper]! < k) above += counts[upper--]!
+  counts.fill(0)
+  for (let i = 0; i < keys.length; i++) if (keys[i]! >> 8 === upper) counts[keys[i]! & 255]!++
+  let lower = 255
+  while (above + counts[lower]! < k) above += counts[lower--]!
+  return { threshold: (upper << 8) | lower, above }
 }
 
 /** Keys and their indices, moved together. "Before" means a larger key. */
