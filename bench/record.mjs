@@ -43,9 +43,13 @@ export function median(ascending) {
  * - `title`, `about`: what was measured, and how;
  * - `columns`, `rows`: the table, as text or numbers;
  * - `targets`: `[{ what, target, measured, met }]`;
- * - `data`: raw figures for the JSON.
+ * - `data`: raw figures for the JSON;
+ * - `sections`: further tables, `[{ title, columns, rows }]`, below the first;
+ * - `command`: what repeats the measurement, where that is not a script of this folder;
+ * - `write`: false to print only.
  */
-export function record(name, { title, about, columns, rows, targets = [], data = {} }) {
+export function record(name, { title, about, columns, rows, targets = [], data = {}, ...options }) {
+  const { sections = [], command = `node bench/${name}.mjs`, write = !SMOKE } = options
   const measuredOn = context()
   const lines = [
     `# ${title}`,
@@ -54,13 +58,14 @@ export function record(name, { title, about, columns, rows, targets = [], data =
     '',
     table(columns, rows),
     ...(targets.length === 0 ? [] : ['', ...targets.map(describeTarget)]),
+    ...sections.flatMap((section) => ['', `## ${section.title}`, '', table(section.columns, section.rows)]),
     '',
     `Measured on ${measuredOn.machine}, ${measuredOn.cores} cores, load ${measuredOn.load} at the end, ` +
-      `Node ${measuredOn.node}, commit ${measuredOn.commit}, ${measuredOn.date}. Repeat: \`node bench/${name}.mjs\`.`,
+      `Node ${measuredOn.node}, commit ${measuredOn.commit}, ${measuredOn.date}. Repeat: \`${command}\`.`,
     '',
   ]
   console.log(lines.join('\n'))
-  if (SMOKE) return
+  if (!write) return
   mkdirSync(RESULTS, { recursive: true })
   writeFileSync(`${RESULTS}${name}.md`, lines.join('\n'))
   const json = { name, title, measuredOn, columns, rows, targets, data }
