@@ -14,7 +14,7 @@ const STYLE = `body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2r
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}code{font-size:.85em;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;font-size:.9em}td,th{padding:.25rem .6rem;border-bottom:1px solid #d0d7de;text-align:right}
 td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:#1b1f24}
-.d{fill:#0969da;fill-opacity:.35}.t{stroke:#cf222e;stroke-width:2}.g{stroke:#d0d7de}.b0{fill:#0969da}.b1{fill:#1a7f37}.b2{fill:#9a6700}.i{stroke:#1b1f24}
+.d{stroke:#0969da;stroke-opacity:.35;stroke-width:8;stroke-linecap:round}.t{stroke:#cf222e;stroke-width:2}.g{stroke:#d0d7de}.b0{fill:#0969da}.b1{fill:#1a7f37}.b2{fill:#9a6700}.i{stroke:#1b1f24}
 @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}svg text{fill:#e6edf3}td,th{border-color:#30363d}.g{stroke:#30363d}.i{stroke:#e6edf3}}`
 
 export function reportPage(report: CalibrationReport): string {
@@ -30,15 +30,15 @@ ${formatCount(profile.samples)} rows for tolerances, ${formatCount(heldOut)} oth
 exceeded by honest rows with probability at most ${formatPercent(profile.alpha)}, and is then multiplied by ${profile.safety}.</p>
 <h2>Distances of single nodes, run again on committed inputs</h2>
 <p>Each dot is an honest row, the largest distance of its configurations; the bar is the tolerance.</p>
-${distancePlot([...report.layers])}
+${distancePlot(report.layers)}
 ${layerTable(report.layers)}
 <h2>Outputs of whole runs</h2>
-${distancePlot([...report.outputs])}
+${distancePlot(report.outputs)}
 <h2>Distances between whole runs, where differences add up</h2>
-${distancePlot([...report.wholeRun])}
+${distancePlot(report.wholeRun)}
 <h2>Cheats caught</h2>
 <p>Of ${formatCount(heldOut)} rows, with 95 % intervals: one node drawn by its cost (blue), all nodes (green), the output of a whole
-run (ochre). The first group is honest runs that were refused.</p>
+run (ochre). The first group is honest rows that were refused.</p>
 ${detectionPlot(report)}
 ${cheatTable(report)}
 </body></html>
@@ -50,7 +50,8 @@ const LABELS = 230
 const ROW = 18
 
 /** Horizontal strips on a common logarithmic axis; what is 0 stands at its left end. */
-function distancePlot(layers: readonly Layer[]): string {
+function distancePlot(all: readonly Layer[]): string {
+  const layers = all.filter(({ max, threshold }) => max > 0 || (threshold ?? 0) > 0)
   const positive = layers
     .flatMap(({ distances, threshold }) => [...distances, threshold ?? 0])
     .filter((x) => x > 0)
@@ -70,14 +71,15 @@ function distancePlot(layers: readonly Layer[]): string {
   })
   const strips = layers.map((layer, i) => {
     const y = i * ROW + 12
-    const dots = [...new Set(layer.distances.map((value) => 2 * Math.round(x(value) / 2)))].map(
-      (at) => `<circle class="d" cx="${at}" cy="${y}" r="4"/>`,
-    )
+    const places = [...new Set(layer.distances.map((value) => 2 * Math.round(x(value) / 2)))]
+    const dots = `<path class="d" d="${places.map((place) => `M${place} ${y}h0`).join('')}"/>`
     const at = layer.threshold === null ? undefined : x(layer.threshold)
     const bar = at === undefined ? '' : `<line class="t" x1="${at}" x2="${at}" y1="${y - 7}" y2="${y + 7}"/>`
-    return `<text x="${LABELS - 10}" y="${y + 4}" text-anchor="end">${escapeHtml(shorten(`${layer.name} (${layer.operator})`))}</text>${dots.join('')}${bar}`
+    return `<text x="${LABELS - 10}" y="${y + 4}" text-anchor="end">${escapeHtml(shorten(`${layer.name} (${layer.operator})`))}</text>${dots}${bar}`
   })
-  return svg(bottom + 20, 'Honest distances and tolerances of each tensor', [...grid, ...strips])
+  const equal = all.length - layers.length
+  const note = equal === 0 ? '' : `<p>${formatCount(equal)} further tensors are equal in every run.</p>`
+  return svg(bottom + 20, 'Honest distances and tolerances of each tensor', [...grid, ...strips]) + note
 }
 
 interface Group {
@@ -123,14 +125,16 @@ function svg(height: number, title: string, parts: readonly string[]): string {
 function layerTable(layers: readonly Layer[]): string {
   return tableOf(
     ['tensor', 'operator', 'share of the work', 'median', 'largest', 'tolerance'],
-    layers.map(({ name, operator, costShare, median, max, threshold }) => [
-      name,
-      operator,
-      formatPercent(costShare),
-      scientific(median),
-      scientific(max),
-      threshold === null ? '' : scientific(threshold),
-    ]),
+    layers
+      .filter(({ max }) => max > 0)
+      .map(({ name, operator, costShare, median, max, threshold }) => [
+        name,
+        operator,
+        formatPercent(costShare),
+        scientific(median),
+        scientific(max),
+        threshold === null ? '' : scientific(threshold),
+      ]),
   )
 }
 
@@ -143,7 +147,7 @@ function cheatTable({ cheats, falseAlarms }: CalibrationReport): string {
       ...cells(missed),
       draws === null ? 'never' : formatCount(draws),
     ]),
-  )}${tableOf(['honest', 'refused: one node drawn', 'all nodes', 'output'], [['all provers', ...cells(falseAlarms)]])}`
+  )}${tableOf(['honest', 'refused: one node drawn', 'all nodes', 'output'], [['any prover', ...cells(falseAlarms)]])}`
 }
 
 function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {

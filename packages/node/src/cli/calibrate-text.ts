@@ -3,6 +3,7 @@ import type { CalibrationReport } from 'assay/method/trace/calibration/calibrate
 import { type PowerRates, RATE_CONFIDENCE, type Rate } from 'assay/method/trace/calibration/power'
 import { formatCount, formatPercent, type Style, styleFor, table } from './style.ts'
 
+const LISTED = 8
 const PLAIN = styleFor({}, { NO_COLOR: '1' })
 
 export function reportText(report: CalibrationReport, style: Style = PLAIN): string {
@@ -21,7 +22,7 @@ export function reportText(report: CalibrationReport, style: Style = PLAIN): str
     ...layerTable(report.layers, 'one node, on committed inputs'),
     ...layerTable(report.outputs, 'output of a whole run'),
     '',
-    style.strong(`Honest runs refused, with ${formatPercent(RATE_CONFIDENCE)} intervals`),
+    style.strong(`Honest rows refused, with ${formatPercent(RATE_CONFIDENCE)} intervals`),
     table([rateHeader(''), ['honest', ...rateCells(falseAlarms)]]),
     '',
     style.strong('Cheats that passed'),
@@ -53,8 +54,14 @@ function layerTable(layers: CalibrationReport['layers'], title: string): string[
         scientific(threshold ?? 0),
       ]),
     ]),
-    ...(exact.length === 0 ? [] : [`  equal in every run: ${exact.map(({ name }) => name).join(', ')}`]),
+    ...(exact.length === 0 ? [] : [`  equal in every run: ${listOf(exact.map(({ name }) => name))}`]),
   ]
+}
+
+/** A few names, and how many more. */
+function listOf(names: readonly string[]): string {
+  const more = names.length - LISTED
+  return names.slice(0, LISTED).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
 export function scientific(value: number): string {

@@ -86,7 +86,7 @@ export interface CalibrationReport {
   readonly wholeRun: readonly LayerReport[]
   readonly outputs: readonly LayerReport[]
   readonly heldOut: number
-  /** Honest runs that were refused, of held-out rows and all provers. */
+  /** Honest held-out rows that were refused, by any prover. */
   readonly falseAlarms: PowerRates
   readonly cheats: readonly CheatReport[]
 }
@@ -293,8 +293,8 @@ async function measurePower(bench: Bench, profile: CalibrationProfile, trace: Na
     }
     return findings
   }
-  const honest: Findings[] = []
-  for (const [step, { claim }] of bench.provers.entries()) honest.push(...(await overRows(claim, step)))
+  const honest: Findings[][] = []
+  for (const [step, { claim }] of bench.provers.entries()) honest.push(await overRows(claim, step))
   const reports: CheatReport[] = []
   for (const [at, cheat] of cheats.entries()) {
     const cheater = await openCheater(bench, cheat)
@@ -308,7 +308,22 @@ async function measurePower(bench: Bench, profile: CalibrationProfile, trace: Na
       await cheater.close()
     }
   }
-  return { falseAlarms: ratesOf(honest, 'refused'), cheats: reports }
+  return { falseAlarms: ratesOf(ofAnyProver(honest), 'refused'), cheats: reports }
+}
+
+/** One finding a row: refused where any prover is. Provers of one row are not independent, and count once. */
+function ofAnyProver(byProver: readonly (readonly Findings[])[]): Findings[] {
+  const [first = []] = byProver
+  return first.map((_, row) => {
+    const found = byProver.map((findings) => findings[row] as Findings)
+    return {
+      oneNode: found.some(({ oneNode }) => oneNode),
+      allNodes: found.some(({ allNodes }) => allNodes),
+      endToEnd: found.some(({ endToEnd }) => endToEnd),
+      hit: found.reduce((most, { hit }) => Math.max(most, hit), 0),
+      refused: [...new Set(found.flatMap(({ refused }) => refused))],
+    }
+  })
 }
 
 /** A prover that runs the cheat, and commits to what came out under the names of the right model. */
