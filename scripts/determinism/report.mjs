@@ -95,7 +95,7 @@ async function reproducibleTable({ models, here, others, recorded }) {
     data[name] = { modelSha256: sha256, digest, tensors: tensors.map(tensorLine) }
   }
   const targets = [...counts].map(([title, [equal, run]]) => ({
-    what: `models with every digest equal to this Node's, ${title}`,
+    what: `runs with every digest equal to this Node's, ${title}`,
     target: `${run} of ${run}`,
     measured: `${equal} of ${run}`,
     met: equal === run,
