@@ -3,14 +3,22 @@
  */
 
 import { AssayError, attempt } from 'assay/core/errors'
+import { agreeWithin, assertProfileFits } from 'assay/method/trace/calibration/profile'
 import { decodeOpenings } from 'assay/method/trace/proof'
-import { challengeTrace, checkOpenings, type TraceEvidence } from 'assay/method/trace/verifier'
+import {
+  type CheckOptions,
+  challengeTrace,
+  checkOpenings,
+  type TraceEvidence,
+} from 'assay/method/trace/verifier'
+import { verifyProfile } from 'assay/receipt/calibration'
 import type { Tensor } from 'assay/state/tensor'
 import { equalTensors } from 'assay/state/tensor'
 import { hashChunksNatively } from '../hash-chunks.ts'
 import { finitePositive } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
-import { readCapped } from './files.ts'
+import { readCapped, readJson } from './files.ts'
+import { openRuntime } from './onnx-runtime.ts'
 import { formatCount, formatDuration } from './style.ts'
 import { readChallenge } from './trace-folder.ts'
 import {
@@ -18,12 +26,17 @@ import {
   openTraceFolder,
   openTraceJob,
   seedOfChallenge,
+  type TraceJob,
   type TraceOptions,
 } from './trace-job.ts'
 
 interface Options extends TraceOptions {
   readonly tolerance?: number
+  readonly profile?: string
 }
+
+/** A profile names some hundred layers; see MAX_PROFILE_BYTES of the library. */
+const MAX_PROFILE_FILE_BYTES = 2 ** 24
 
 const MAX_OPENINGS_BYTES = 2 ** 30
 
@@ -33,7 +46,8 @@ export const traceCheckCommand: AddCommand = (perform) =>
       summary: 'run the opened nodes of a trace again: step 4 of 4',
       description:
         'Derives the challenge again, checks the openings against the signed root, runs each drawn node on its ' +
-        'committed inputs, and compares: bit for bit, or within --tolerance for the native runtime.',
+        'committed inputs, and compares: bit for bit, or within --tolerance or a measured --profile for provers ' +
+        'whose floats differ from yours.',
       examples: [
         ['the last step', 'assay check run/trace challenge.json openings.cbor --model m.onnx --input x.npy'],
       ],
@@ -44,6 +58,10 @@ export const traceCheckCommand: AddCommand = (perform) =>
     .argument('<challenge>', 'the file that `assay challenge` wrote')
     .argument('<openings>', 'the file that `assay open` wrote')
     .option('--tolerance <eps>', 'largest difference of a float between honest machines', finitePositive)
+    .option(
+      '--profile <file>',
+      'tolerances that `assay calibrate` measured; nodes are run again on the runtime that it names as the verifier’s',
+    )
     .action(perform(check))
 
 async function check(
@@ -74,14 +92,32 @@ async function check(
   const evidence = await checkOpenings(
     job.graph,
     { traceRoot: value.traceRoot, nodes, openings: openings.value },
-    {
-      runtime: job.runtime,
-      agree: options.tolerance === undefined ? equalTensors : within(options.tolerance),
-      signal: session.signal,
-      hasher: hashChunksNatively,
-    },
+    { ...(await comparison(options, job)), signal: session.signal, hasher: hashChunksNatively },
   )
   return verdict(evidence, { nodes: nodes.length, checkMs: performance.now() - started })
+}
+
+/** What nodes are run again on, and when two tensors agree. */
+async function comparison(
+  { tolerance, profile: path }: Options,
+  job: TraceJob,
+): Promise<Pick<CheckOptions, 'runtime' | 'agree'>> {
+  if (path === undefined) {
+    return { runtime: job.runtime, agree: tolerance === undefined ? equalTensors : within(tolerance) }
+  }
+  if (tolerance !== undefined)
+    throw new AssayError('cli/usage', '--tolerance and --profile exclude each other: give one')
+  const verdict = await verifyProfile(
+    await readJson(path, { maxBytes: MAX_PROFILE_FILE_BYTES, what: 'the calibration profile' }),
+  )
+  if (!verdict.ok)
+    throw new AssayError('cli/file-malformed', `${path}: ${verdict.message}`, {
+      detail: { cause: verdict.code },
+    })
+  const { profile } = verdict.value
+  const runtime = await openRuntime(profile.verifier.runtime)
+  assertProfileFits(profile, { model: job.graph.model, runtime })
+  return { runtime, agree: agreeWithin(profile) }
 }
 
 /** Floats within `tolerance` of each other; everything else exactly. */

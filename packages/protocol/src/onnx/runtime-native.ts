@@ -2,8 +2,9 @@
  * The fast runtime, for Node only: onnxruntime's own CPU build (package onnxruntime-node).
  *
  * This is the one file of the library that does not run in a browser. Tier `native`: results repeat bit for
- * bit on one machine, whatever the number of threads, but differ in the last bits between kinds of CPU, so
- * that states compared between machines need a tolerance.
+ * bit on one machine with one number of threads, but differ in the last bits between numbers of threads (for
+ * some operators: bench/results/calibration-digits.md) and between kinds of CPU, so that states compared
+ * between machines need a tolerance.
  *
  * Threat: models run inside this process, in native code that parses them. Run models of others only when
  * you chose them by their content address.
