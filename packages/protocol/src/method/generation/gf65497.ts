@@ -55,15 +55,15 @@ export function interpolate(xs: ArrayLike<number>, ys: ArrayLike<number>): Uint1
   return Uint16Array.from(coefficients)
 }
 
-/** Powers at hand in an evaluation. */
+/** Powers at hand in an evaluation, and where they stand: one evaluation is over before the next begins. */
 const STEP = 16
+const powers = new Float64Array(STEP + 1)
 
 /**
  * Value of the polynomial at `x`, both in 0 … 65,496. By blocks of 16 coefficients: within a block products are
  * summed as they are (16 of them stay far below 2^53), so that only powers and blocks are reduced.
  */
 export function evaluate(coefficients: ArrayLike<number>, x: number): number {
-  const powers = new Float64Array(STEP + 1)
   powers[0] = 1
   for (let i = 1; i <= STEP; i++) powers[i] = times(powers[i - 1]!, x)
   const stride = powers[STEP]!

@@ -44,7 +44,9 @@ export function chooseToken(
   const best = firstLargest(logits)
   if (rule.kind === 'greedy') return best
   const weights = weightsOf(logits, { ...rule, largest: logits[best]! })
-  const target = uniform * sumOf(weights, weights.length)
+  let whole = 0
+  for (const weight of weights) whole += weight
+  const target = uniform * whole
   let sum = 0
   let last = best
   for (let token = 0; token < weights.length; token++) {
@@ -69,14 +71,12 @@ export function tokenDistance(
 ): number {
   const largest = logits[firstLargest(logits)]!
   if (rule.kind === 'greedy') return largest - logits[token]!
-  const weights = weightsOf(logits, { ...rule, largest })
-  if (weights[token] === 0) return IMPOSSIBLE
-  const low = sumOf(weights, token)
-  const high = low + weights[token]!
-  const sum = sumOf(weights, weights.length)
+  const { below, own, sum } = sharesAround(logits, { ...rule, largest, token })
+  if (own === 0) return IMPOSSIBLE
+  const above = below + own
   const target = uniform * sum
-  if (target < low) return (low - target) / sum
-  return target < high || high === sum ? 0 : (target - high) / sum
+  if (target < below) return (below - target) / sum
+  return target < above || above === sum ? 0 : (target - above) / sum
 }
 
 function firstLargest(logits: Float32Array): number {
@@ -92,21 +92,14 @@ function firstLargest(logits: Float32Array): number {
   throw new AssayError('generation/model', 'expected finite logits; the model gave others')
 }
 
-function sumOf(weights: Float64Array, end: number): number {
-  let sum = 0
-  for (let i = 0; i < end; i++) sum += weights[i]!
-  return sum
+interface Weighing {
+  readonly temperature: number
+  readonly topk: number | null
+  readonly largest: number
 }
 
-/** By token; 0 outside the most likely ones. */
-function weightsOf(
-  logits: Float32Array,
-  {
-    temperature,
-    topk,
-    largest,
-  }: { readonly temperature: number; readonly topk: number | null; readonly largest: number },
-): Float64Array {
+/** Weights by token; 0 outside the most likely ones. */
+function weightsOf(logits: Float32Array, { temperature, topk, largest }: Weighing): Float64Array {
   const weights = new Float64Array(logits.length)
   let { threshold, equals } = cutAt(logits, topk)
   for (let token = 0; token < logits.length; token++) {
@@ -116,6 +109,18 @@ function weightsOf(
     }
   }
   return weights
+}
+
+/** The sum of the weights before `token`, its own, and the whole sum, added in the same order as for a choice. */
+function sharesAround(logits: Float32Array, weighing: Weighing & { readonly token: number }) {
+  const weights = weightsOf(logits, weighing)
+  let sum = 0
+  let below = 0
+  for (let token = 0; token < weights.length; token++) {
+    if (token === weighing.token) below = sum
+    sum += weights[token]!
+  }
+  return { below, own: weights[weighing.token]!, sum }
 }
 
 /** The most likely `topk` are those above a threshold, and the first so many that equal it. */
