@@ -18,7 +18,7 @@ import { hashChunksNatively } from '../hash-chunks.ts'
 import { finitePositive } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
 import { readCapped, readJson } from './files.ts'
-import { openRuntime } from './onnx-runtime.ts'
+import { openRuntime, RUNTIMES } from './onnx-runtime.ts'
 import { formatCount, formatDuration } from './style.ts'
 import { readChallenge } from './trace-folder.ts'
 import {
@@ -115,7 +115,14 @@ async function comparison(
       detail: { cause: verdict.code },
     })
   const { profile } = verdict.value
-  const runtime = await openRuntime(profile.verifier.runtime)
+  const name = RUNTIMES.find((known) => known === profile.verifier.runtime)
+  if (name === undefined) {
+    throw new AssayError(
+      'cli/file-malformed',
+      `${path}: its verifier runs ${profile.verifier.runtime}, expected ${RUNTIMES.join(' or ')}`,
+    )
+  }
+  const runtime = await openRuntime(name)
   assertProfileFits(profile, { model: job.graph.model, runtime })
   return { runtime, agree: agreeWithin(profile) }
 }
