@@ -3,6 +3,7 @@
  */
 
 import { AssayError, CORE_ERRORS, type ErrorEntry, type Json } from 'assay/core/errors'
+import { GENERATION_ERRORS } from 'assay/method/generation/errors'
 import { SAMPLING_ERRORS } from 'assay/method/sampling/errors'
 import { CALIBRATION_ERRORS } from 'assay/method/trace/calibration/errors'
 import { TRACE_ERRORS } from 'assay/method/trace/errors'
@@ -34,6 +35,7 @@ const ENTRIES: { readonly [code: string]: ErrorEntry } = {
   ...SAMPLING_ERRORS,
   ...CALIBRATION_ERRORS,
   ...TRACE_ERRORS,
+  ...GENERATION_ERRORS,
   ...RECEIPT_ERRORS,
   ...EXECUTOR_ERRORS,
   ...CLI_ERRORS,

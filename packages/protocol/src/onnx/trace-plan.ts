@@ -14,7 +14,15 @@ import { utf8 } from '../core/bytes.ts'
 import { AssayError } from '../core/errors.ts'
 import { dtypeBytes, prepareTensor, type Tensor, tensorBytes } from '../state/tensor.ts'
 import type { NamedTensors } from '../state/tensors.ts'
-import { assembleCut, type CutOptions, cutSegment, liveIns, type NodeRange, typedInputs } from './cut.ts'
+import {
+  assembleCut,
+  type CutOptions,
+  cutSegment,
+  liveIns,
+  type NodeRange,
+  type TensorType,
+  typedInputs,
+} from './cut.ts'
 import type { Graph, GraphNode } from './graph.ts'
 import type { Model } from './model.ts'
 import { lengthField, varintField } from './proto-bytes.ts'
@@ -138,12 +146,37 @@ async function inferSizes(
   range: NodeRange,
   given: ReadonlyMap<string, Tensor>,
 ): Promise<Inferred> {
-  const { model, ranks } = planningModel(graph, range, given)
+  const values = new Map([...given].filter(([, value]) => isSmall(value)))
+  const { model, ranks } = planningModel(graph, range, { types: given, values })
   const outputs = await describeOutputs({ graph, runtime }, { model, range, given })
   const byName = new Map(outputs.map((output) => [output.name, output]))
   const sizes = new Map<string, number | undefined>()
   for (const [name, rankName] of ranks) sizes.set(name, sizeOf(byName.get(name), byName.get(rankName)))
   return { sizes, half: outputs.some(isHalf) }
+}
+
+/**
+ * Shapes of what the graph computes, as the runtime infers them from the types of the inputs alone: nothing is
+ * run. Values whose size is not known ahead are left out.
+ *
+ * @throws AssayError `input/missing` for an input without a type, and what opening the model throws.
+ */
+export async function inferShapes(
+  { graph, runtime }: Run,
+  inputs: { readonly [name: string]: TensorType },
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const shapes = new Map<string, readonly number[]>()
+  if (graph.nodes.every(({ isConstant }) => isConstant)) return shapes
+  const range = { from: 0, to: graph.nodes.length }
+  const given = new Map(Object.entries(inputs))
+  const { model, ranks } = planningModel(graph, range, { types: given, values: new Map() })
+  const outputs = await describeOutputs({ graph, runtime }, { model, range, given })
+  const byName = new Map(outputs.map((output) => [output.name, output]))
+  for (const [name, rankName] of ranks) {
+    const shape = shapeOf(byName.get(name), byName.get(rankName))
+    if (shape !== undefined) shapes.set(name, shape)
+  }
+  return shapes
 }
 
 export function isHalf({ dtype }: SessionOutput): boolean {
@@ -153,7 +186,7 @@ export function isHalf({ dtype }: SessionOutput): boolean {
 interface Planning {
   readonly model: Model
   readonly range: NodeRange
-  readonly given: ReadonlyMap<string, Tensor>
+  readonly given: ReadonlyMap<string, TensorType>
 }
 
 /** Opens the planning model; where that fails because a value has no shape, since it is no tensor, says so. */
@@ -230,45 +263,56 @@ function notHeld(name: string, what: string): AssayError {
 }
 
 function sizeOf(output: SessionOutput | undefined, rank: SessionOutput | undefined): number | undefined {
+  const shape = shapeOf(output, rank)
+  if (shape === undefined || output?.dtype == null) return undefined
+  return shape.reduce((product, size) => product * size, 1) * (dtypeBytes(output.dtype) || STRING_BYTES)
+}
+
+function shapeOf(
+  output: SessionOutput | undefined,
+  rank: SessionOutput | undefined,
+): readonly number[] | undefined {
   if (output?.dtype == null || rank === undefined) return undefined
   // No sizes: a scalar, if its rank is known to be 0.
   if (output.dims.length === 0 && rank.dims[0] !== 0) return undefined
-  let elements = 1
-  for (const dim of output.dims) {
-    if (typeof dim !== 'number' || dim === UNKNOWN_SIZE) return undefined
-    elements *= dim
-  }
-  return elements * (dtypeBytes(output.dtype) || STRING_BYTES)
+  const known = output.dims.every((dim) => typeof dim === 'number' && dim !== UNKNOWN_SIZE)
+  return known ? (output.dims as readonly number[]) : undefined
+}
+
+interface Given {
+  readonly types: ReadonlyMap<string, TensorType>
+  /** Of small tensors, for those operators whose shapes depend on them. */
+  readonly values: ReadonlyMap<string, Tensor>
 }
 
 /** The range with exact inputs, small ones as constants, and a Shape node for each value it computes. */
 function planningModel(
   graph: Graph,
   { from, to }: NodeRange,
-  given: ReadonlyMap<string, Tensor>,
+  { types, values }: Given,
 ): { readonly model: Model; readonly ranks: ReadonlyMap<string, string> } {
   const nodes = graph.nodes.slice(from, to)
   const names = liveIns(nodes)
-  const small = names.filter((name) => isSmall(given.get(name)))
-  const large = names.filter((name) => !isSmall(given.get(name)))
+  const small = names.filter((name) => values.has(name))
+  const large = names.filter((name) => !values.has(name))
   const computed = nodes.filter(({ isConstant }) => !isConstant).flatMap(({ outputs }) => outputs)
   const prefix = freePrefix(graph)
   const ranks = new Map(computed.filter((name) => name !== '').map((name) => [name, `${prefix}${name}`]))
   const model = assembleCut(graph, {
     nodes,
-    inputs: typedInputs(large, { inputs: Object.fromEntries(given) }),
+    inputs: typedInputs(large, { inputs: Object.fromEntries(types) }),
     exposed: [...ranks].flat(),
     extraHeader: graph.model.opsets.has('') ? [] : [lengthField(8, varintField(2, SHAPE_OPSET))],
     extraGraph: [
-      ...small.map((name) => encodeInitialiser(name, given.get(name)!)),
+      ...small.map((name) => encodeInitialiser(name, values.get(name)!)),
       ...[...ranks].map(([name, rank]) => encodeShapeNode(name, rank)),
     ],
   })
   return { model, ranks }
 }
 
-function isSmall(tensor: Tensor | undefined): boolean {
-  return tensor !== undefined && tensor.dtype !== 'string' && tensor.data.length <= MAX_VALUE_ELEMENTS
+function isSmall({ dtype, data }: Tensor): boolean {
+  return dtype !== 'string' && data.length <= MAX_VALUE_ELEMENTS
 }
 
 /** A prefix that no value of the graph has. */
