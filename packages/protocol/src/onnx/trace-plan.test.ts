@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { openGraph } from './graph.ts'
 import { loadModel } from './model.ts'
-import { countParameters } from './parameters.ts'
 import { nativeRuntime } from './runtime-native.ts'
 import { inferShapes } from './trace-plan.ts'
 
@@ -21,14 +20,5 @@ describe('inferShapes', () => {
   it('refuses inputs without a type', async () => {
     const run = { graph: open('digits/model.onnx'), runtime: await nativeRuntime() }
     await expect(inferShapes(run, {})).rejects.toMatchObject({ code: 'input/missing' })
-  })
-})
-
-describe('countParameters', () => {
-  it('counts weights and the bytes that they take', () => {
-    const { tensors, elements, bytes } = countParameters(open('digits/model.onnx'))
-    expect({ tensors, elements }).toEqual({ tensors: 10, elements: 91_594 })
-    expect(bytes).toBeGreaterThan(4 * elements)
-    expect(bytes).toBeLessThan(4 * elements + 1000)
   })
 })
