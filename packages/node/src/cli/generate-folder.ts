@@ -19,7 +19,7 @@ import { decodeGeneration, encodeGeneration, type GenerationResult } from 'assay
 import * as z from 'zod/mini'
 import { isFile, readCapped, readJson, toJsonText, writeWhole } from './files.ts'
 
-export const GENERATION_FILES = {
+const GENERATION_FILES = {
   request: 'request.json',
   text: 'text.txt',
   result: 'result.cbor',

@@ -94,7 +94,7 @@ function promptOf({ prompt, promptTokens }: GenerateOptions, vocabulary: number)
   )
 }
 
-export function ruleOf({ temperature, topK, seed }: GenerateOptions): TokenRule {
+function ruleOf({ temperature, topK, seed }: GenerateOptions): TokenRule {
   if (temperature !== undefined) return { kind: 'sample', temperature, topk: topK ?? null }
   if (topK === undefined && seed === undefined) return { kind: 'greedy' }
   throw usage('--top-k and --seed are for sampling: give a --temperature, or leave them out')
