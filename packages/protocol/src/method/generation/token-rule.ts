@@ -111,16 +111,27 @@ function weightsOf(logits: Float32Array, { temperature, topk, largest }: Weighin
   return weights
 }
 
-/** The sum of the weights before `token`, its own, and the whole sum, added in the same order as for a choice. */
+/**
+ * The sum of the weights before `token`, its own, and the whole sum, added in the same order as for a choice.
+ * Nothing is kept: a verifier does this for every token, and arrays by the thousand cost it more than the sums.
+ */
 function sharesAround(logits: Float32Array, weighing: Weighing & { readonly token: number }) {
-  const weights = weightsOf(logits, weighing)
+  const { temperature, topk, largest } = weighing
+  let { threshold, equals } = cutAt(logits, topk)
   let sum = 0
   let below = 0
-  for (let token = 0; token < weights.length; token++) {
-    if (token === weighing.token) below = sum
-    sum += weights[token]!
+  let own = 0
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token]!
+    const isKept = logit > threshold || (logit === threshold && equals-- > 0)
+    const weight = isKept ? Math.exp((logit - largest) / temperature) : 0
+    if (token === weighing.token) {
+      below = sum
+      own = weight
+    }
+    sum += weight
   }
-  return { below, own: weights[weighing.token]!, sum }
+  return { below, own, sum }
 }
 
 /** The most likely `topk` are those above a threshold, and the first so many that equal it. */
