@@ -2,6 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeNpy, encodeNpy } from 'assay/onnx/npy'
 import { sliceFirstAxis, stackFirstAxis } from 'assay/state/tensor'
+import onnxProto from 'onnx-proto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { assay, DIGITS, failureOf, jsonOf, workFolder } from '../../test/run-assay.ts'
 
@@ -72,6 +73,27 @@ describe.concurrent('inspect', () => {
     const all = await assay(['inspect', BYTE_LM, ...sizes, '--all'], { cwd })
     expect(cut.stdout).toContain('the dearest 20 of 204')
     expect(all.stdout.split('\n').length - cut.stdout.split('\n').length).toBe(204 - 20)
+  })
+
+  test('names the nodes that cannot be traced, and why', async () => {
+    const type = { tensorType: { elemType: 1, shape: { dim: [{ dimValue: 3 }] } } }
+    const model = {
+      irVersion: 8,
+      opsetImport: [{ domain: '', version: 17 }],
+      graph: {
+        name: 'coins',
+        node: [{ opType: 'Bernoulli', name: 'toss', input: ['x'], output: ['y'] }],
+        input: [{ name: 'x', type }],
+        output: [{ name: 'y', type }],
+      },
+    }
+    writeFileSync(join(cwd, 'coins.onnx'), onnxProto.onnx.ModelProto.encode(model).finish())
+    const { methods } = jsonOf(await run('coins.onnx'))
+    expect(methods.sampling.obstacle).toContain('Bernoulli')
+    expect(methods.trace.obstacle).not.toBeNull()
+    expect(methods.trace.untraceable).toEqual([
+      { position: 0, name: 'toss', operator: 'Bernoulli', reason: 'its result is drawn at random' },
+    ])
   })
 
   test('refuses what is no model, and sizes that are not open', async () => {
