@@ -3,7 +3,7 @@ import { fakedIndices, lazyTask, solveAdversarially } from 'assay/method/samplin
 import { solveCompat } from 'assay/method/sampling/compat/prover'
 import { verifyLazyCompat } from 'assay/method/sampling/compat/verifier'
 import { solve } from 'assay/method/sampling/prover'
-import { verifyBaseline } from 'assay/method/sampling/verifier'
+import { verifyBaseline } from 'assay/method/sampling/verifier-rerun'
 import { describe, expect, it } from 'vitest'
 import { runExample } from '../run-example.mjs'
 import { verify } from '../two-parties.mjs'

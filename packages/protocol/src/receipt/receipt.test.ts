@@ -18,7 +18,7 @@ import {
   verifierKey,
   verifierRequestOf,
 } from '../method/sampling/testing/fixtures.ts'
-import { verifyBaseline } from '../method/sampling/verifier.ts'
+import { verifyBaseline } from '../method/sampling/verifier-rerun.ts'
 import { type Envelope, preAuthEncoding, sealEnvelope } from './envelope.ts'
 import { signReceipt } from './sign.ts'
 import { verifyReceipt } from './verify.ts'

@@ -7,7 +7,8 @@ import { AssayError } from '../core/errors.ts'
 import { type KeyPair, nodeId, type PublicKey } from '../core/keys.ts'
 import { executionToJson, type SignedExecution } from '../core/poe.ts'
 import type { SeedSource } from '../core/seed.ts'
-import { inputDigest, outputDigest } from '../method/sampling/commitment.ts'
+import { bindProof, inputDigest, outputDigest, statesDigest } from '../method/sampling/commitment.ts'
+import { proofSalt } from '../method/sampling/items.ts'
 import type { VerifierRequest } from '../method/sampling/messages.ts'
 import { proofDigest, proofObject } from '../method/sampling/proof.ts'
 import type { Check, Verification } from '../method/sampling/verifier.ts'
@@ -25,6 +26,8 @@ export interface ReceiptParts<Input, State, Output> {
   readonly task: Task<Input, State, Output>
   readonly request: VerifierRequest<Input, Output>
   readonly commitment: SignedExecution
+  /** States that came beside the output, where there were any. */
+  readonly states?: readonly State[] | null
   readonly verification: Verification
   readonly seed: SeedSource
   /** When the commitment was received, in Unix seconds. */
@@ -33,8 +36,8 @@ export interface ReceiptParts<Input, State, Output> {
 }
 
 /**
- * The receipt of a verification, signed with the verifier's key. A response that never opened (malformed, or
- * not signed) has no solver to name, and gets none: `sampling/proof`, `codec/…` or `poe/…` is thrown.
+ * The receipt of a verification, signed with the verifier's key. A response that was refused before its states
+ * were looked at gets none: `receipt/unopened` is thrown.
  */
 export function signReceipt<Input, State, Output>(
   parts: ReceiptParts<Input, State, Output>,
@@ -48,7 +51,9 @@ function makeStatement<Input, State, Output>(
   parts: ReceiptParts<Input, State, Output>,
   publicKey: PublicKey,
 ): Statement {
-  const { task, request, verification, commitment, receivedAtSeconds } = parts
+  const { task, request, verification, commitment, receivedAtSeconds, states = null } = parts
+  const { requestId, nonce, nodeId: solver } = commitment.fields
+  const binding = bindProof(task, request.solverRequest, { job: { requestId, nonce }, nodeId: solver })
   if (verification.check.outputBinding === null) {
     throw new AssayError(
       'receipt/unopened',
@@ -64,7 +69,12 @@ function makeStatement<Input, State, Output>(
       task: { id: task.id, name: task.name, version: task.version, content: task.content },
       input: { digest: toHex(inputDigest(task, request.solverRequest.solverInput)) },
       output: { digest: toHex(outputDigest(task, request.solverOutput)) },
-      solver: { execution: executionToJson(commitment), receivedAtSeconds },
+      solver: {
+        execution: executionToJson(commitment),
+        statesDigest: states === null ? null : toHex(statesDigest(task.state, states)),
+        salt: toHex(proofSalt(binding)),
+        receivedAtSeconds,
+      },
       check: describeCheck(parts, verification.check),
       verdict: verification.response,
       verifier: {
@@ -85,6 +95,7 @@ function describeCheck<Input, State, Output>(parts: ReceiptParts<Input, State, O
     ...figures,
     proofKind: proof.kind,
     proofDigest: toHex(proofDigest(proof)),
+    requestedRate: parts.request.solverRequest.falsePositiveRate,
     verificationRatio: parts.request.verificationRatio,
     seed: parts.seed,
     indices: indices.length <= MAX_LISTED_INDICES ? indices : null,

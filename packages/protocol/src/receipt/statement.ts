@@ -17,6 +17,10 @@ export const PREDICATE_TYPE = 'urn:assay:receipt:v1'
 /** Indices beyond this many are left out of the receipt: they follow from the seed. */
 export const MAX_LISTED_INDICES = 10_000
 
+/** Bounds on what anybody who checks a receipt has to compute again; far above what a sample needs. */
+export const MAX_RECEIPT_SAMPLES = 2 ** 17
+export const MAX_RECEIPT_STATES = 1e9
+
 const hex32 = z.string().check(z.regex(/^[0-9a-f]{64}$/))
 const keyBytes = z.string().check(z.regex(/^(?:[0-9a-f]{2})*$/), z.maxLength(8192))
 const share = z.number().check(z.minimum(0), z.maximum(1))
@@ -28,6 +32,9 @@ const publicKey = z.strictObject({ type: z.enum(KEY_TYPES), bytes: keyBytes })
 const solver = z.strictObject({
   /** The signed Proof-of-Execution, in the JSON form of core/poe.ts. */
   execution: z.json(),
+  /** Digest of the states that came beside the output, and the salt of the proof: parts of what was signed. */
+  statesDigest: z.nullable(hex32),
+  salt: hex32,
   /** When the verifier received it, in Unix seconds: a beacon round must be later. */
   receivedAtSeconds: count,
 })
@@ -46,12 +53,14 @@ const check = z.strictObject({
   verifier: z.enum(['lazy', 'adversarial', 'baseline']),
   proofKind: z.enum(PROOF_KINDS),
   proofDigest: hex32,
-  states: count,
-  samples: count,
+  states: z.int().check(z.minimum(1), z.maximum(MAX_RECEIPT_STATES)),
+  samples: z.int().check(z.minimum(0), z.maximum(MAX_RECEIPT_SAMPLES)),
+  /** The rate asked of the proof; `falsePositiveRate` is what a sampled state has against it. */
+  requestedRate: share,
   verificationRatio: share,
   falsePositiveRate: share,
   guessProbability: share,
-  outputBinding: z.nullable(z.enum(['claimed', 'derived', 'unbound'])),
+  outputBinding: z.nullable(z.enum(['claimed', 'derived', 'partial', 'unbound'])),
   faked: z.nullable(share),
   confidence: z.nullable(share),
   /** Where the challenge seed came from; resolved by core/seed.ts. */

@@ -16,7 +16,7 @@ import { sampleIndices } from '../core/sampling.ts'
 import { challengeSeed, type ResolveOptions, resolveSeed } from '../core/seed.ts'
 import { confidenceReached } from '../core/statistics.ts'
 import { resultDigest } from '../method/sampling/commitment.ts'
-import { isChosen } from '../method/sampling/verifier.ts'
+import { isChosen } from '../method/sampling/verifier-rerun.ts'
 import { PAYLOAD_TYPE, parseEnvelope, preAuthEncoding } from './envelope.ts'
 import { MAX_LISTED_INDICES, parseStatement, type Statement } from './statement.ts'
 
@@ -56,14 +56,33 @@ export async function verifyReceipt(
 
 function readStatement(envelope: unknown) {
   const opened = parseEnvelope(envelope)
-  const text = new TextDecoder('utf-8', { fatal: true })
   let payload: unknown
   try {
-    payload = JSON.parse(text.decode(opened.payload))
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(opened.payload)
+    payload = isShallow(text) ? JSON.parse(text) : undefined
   } catch {
     payload = undefined
   }
   return { opened, statement: parseStatement(payload) }
+}
+
+/** Brackets outside of texts nest at most this deep in a receipt; deeper ones would exhaust the stack of a parser. */
+const MAX_DEPTH = 32
+
+function isShallow(text: string): boolean {
+  let depth = 0
+  let inText = false
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]
+    if (inText) {
+      if (character === '\\') at += 1
+      else if (character === '"') inText = false
+    } else if (character === '"') inText = true
+    else if (character === '[' || character === '{') depth += 1
+    else if (character === ']' || character === '}') depth -= 1
+    if (depth > MAX_DEPTH) return false
+  }
+  return true
 }
 
 function checkSigner(
@@ -93,10 +112,15 @@ async function checkSolver({ predicate }: Statement): Promise<Rejection | undefi
   const verdict = await verifyExecution(read.value, {
     taskDigest: fromHex(predicate.task.id) as Digest,
     inputDigest: fromHex(predicate.input.digest) as Digest,
-    resultDigest: resultDigest({
-      output: fromHex(predicate.output.digest) as Digest,
-      proof: fromHex(predicate.check.proofDigest) as Digest,
-    }),
+    resultDigest: resultDigest(
+      {
+        output: fromHex(predicate.output.digest) as Digest,
+        proof: fromHex(predicate.check.proofDigest) as Digest,
+        states:
+          predicate.solver.statesDigest === null ? null : (fromHex(predicate.solver.statesDigest) as Digest),
+      },
+      fromHex(predicate.solver.salt) as Digest,
+    ),
   })
   return verdict.ok ? undefined : reject('receipt/commitment', verdict.message, { cause: verdict.code })
 }
@@ -149,9 +173,12 @@ function checkSample(check: CheckFigures, seed: Digest): string | null {
 
 /** A verifier that re-executes by chance must have done so exactly when the seed said so. */
 function checkTurn(
-  { verifier, verificationRatio, states, samples }: CheckFigures,
+  { verifier, verificationRatio, states, samples, confidence, faked, indices }: CheckFigures,
   seed: Digest,
 ): string | null {
+  if (confidence !== null || faked !== null || indices === null || indices.length > 0) {
+    return 'a re-execution draws no sample, and states no confidence'
+  }
   const ratio = verifier === 'baseline' ? 1 : verificationRatio
   return samples === (isChosen(seed, ratio) ? states : 0)
     ? null

@@ -132,11 +132,15 @@ function openExecution<Input, State, Output>(definition: TaskDefinition<Input, S
     case 'indivisible':
       return { states, stateAt: atIndex(states, () => definition.run(input)) }
     case 'sequential':
-      return sequentialExecution(states, (previous: State | undefined, index) =>
-        definition.step(previous, input, index),
+      return sequentialExecution(
+        states,
+        (previous: State | undefined, index) => definition.step(previous, input, index),
+        (state) => definition.state.decode(definition.state.encode(state)),
       )
     case 'graph':
-      return graphExecution(definition.stages, input)
+      return graphExecution(definition.stages, input, (state) =>
+        definition.state.decode(definition.state.encode(state)),
+      )
   }
 }
 

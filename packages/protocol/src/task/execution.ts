@@ -17,27 +17,38 @@ export function atIndex<State>(
 
 /**
  * A chain that remembers where it stands: asking for indices in ascending order runs each step once;
- * asking for an earlier one starts over.
+ * asking for an earlier one starts over. Requests that overlap wait for each other. `previous` reaches a step
+ * in the form in which it would come over a wire (`normalise`), so that a step cannot depend on more.
  */
 export function sequentialExecution<State>(
   states: number,
   step: (previous: State | undefined, index: number) => Awaitable<State>,
+  normalise: (state: State) => State,
 ): Execution<State> {
   let position = -1
   let current: State | undefined
+  let turn: Promise<unknown> = Promise.resolve()
+  const advance = async (index: number): Promise<State> => {
+    if (index < position) {
+      position = -1
+      current = undefined
+    }
+    while (position < index) {
+      current = await step(current === undefined ? undefined : normalise(current), position + 1)
+      position += 1
+    }
+    return current as State
+  }
   return {
     states,
-    async stateAt(index) {
+    stateAt(index) {
       checkIndex(index, states)
-      if (index < position) {
+      const state = turn.then(() => advance(index))
+      turn = state.catch(() => {
         position = -1
         current = undefined
-      }
-      while (position < index) {
-        current = await step(current, position + 1)
-        position += 1
-      }
-      return current as State
+      })
+      return state
     },
   }
 }

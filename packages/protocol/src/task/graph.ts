@@ -67,6 +67,7 @@ export function stageOffsets<Input, State>(
 export function graphExecution<Input, State>(
   stages: readonly Stage<Input, State>[],
   input: Input,
+  normalise: (state: State) => State,
 ): Execution<State> {
   const { offsets, counts, total } = stageOffsets(stages, input)
   const readers: { [name: string]: StageReader<State> } = {}
@@ -75,7 +76,7 @@ export function graphExecution<Input, State>(
     const count = counts[position] as number
     const read: { [name: string]: StageReader<State> } = {}
     for (const name of stage.needs ?? []) read[name] = readers[name] as StageReader<State>
-    const at = remembering(openStage(stage, input, { count, read }))
+    const at = remembering(openStage(stage, input, { count, read, normalise }))
     runs.push(at)
     readers[stage.name] = { count, at, all: () => readAll(at, count) }
   }
@@ -91,7 +92,11 @@ export function graphExecution<Input, State>(
 function openStage<Input, State>(
   stage: Stage<Input, State>,
   input: Input,
-  { count, read }: { count: number; read: StageReaders<State> },
+  {
+    count,
+    read,
+    normalise,
+  }: { count: number; read: StageReaders<State>; normalise: (state: State) => State },
 ): (index: number) => Awaitable<State> {
   switch (stage.shape) {
     case 'parallel':
@@ -99,8 +104,10 @@ function openStage<Input, State>(
     case 'indivisible':
       return atIndex(count, () => stage.run(input, read))
     case 'sequential': {
-      const chain = sequentialExecution<State>(count, (previous, index) =>
-        stage.step(previous, input, index, read),
+      const chain = sequentialExecution<State>(
+        count,
+        (previous, index) => stage.step(previous, input, index, read),
+        normalise,
       )
       return (index) => chain.stateAt(index)
     }

@@ -22,9 +22,9 @@ export interface CheckpointOpenings {
 /** Asks the solver for states; how it travels is the caller's. */
 export type OpenCheckpoints = (indices: readonly number[]) => Promise<CheckpointOpenings>
 
-/** The states that the steps into `samples` touch: each one and the one before it. */
-export function touchedStates(samples: readonly number[]): number[] {
-  const touched = new Set<number>()
+/** The states to open: each sample, the one before it, and those that the output claims; ascending. */
+export function touchedStates(samples: readonly number[], claimed: readonly number[] = []): number[] {
+  const touched = new Set<number>(claimed)
   for (const index of samples) {
     if (index > 0) touched.add(index - 1)
     touched.add(index)
@@ -42,6 +42,7 @@ export function readOpenings<State>(
     indices,
   }: { readonly root: Uint8Array; readonly size: number; readonly indices: readonly number[] },
 ): Map<number, State> {
+  assertOpenings(openings)
   const found = openings.states.map(({ index }) => index)
   if (found.length !== indices.length || found.some((index, i) => index !== indices[i])) {
     throw new AssayError(
@@ -62,4 +63,20 @@ export function readOpenings<State>(
     )
   }
   return new Map(openings.states.map(({ index, encoding }) => [index, kind.decode(encoding)]))
+}
+
+/** Openings come over a wire: of the right shape before anything is read of them. */
+function assertOpenings(value: unknown): asserts value is CheckpointOpenings {
+  const { states, proof } = (value ?? {}) as { readonly states?: unknown; readonly proof?: unknown }
+  const isOpening = (entry: unknown) =>
+    typeof entry === 'object' &&
+    entry !== null &&
+    Number.isSafeInteger((entry as { index?: unknown }).index) &&
+    (entry as { encoding?: unknown }).encoding instanceof Uint8Array
+  if (!Array.isArray(states) || !states.every(isOpening) || !Array.isArray(proof)) {
+    throw new AssayError(
+      'sampling/opening',
+      'expected openings as indices with encodings, and a proof, got something else',
+    )
+  }
 }

@@ -18,8 +18,9 @@ import {
   type VerifiedExecution,
 } from '../../core/poe.ts'
 import type { ValueCodec } from '../../state/kind.ts'
+import { encodeRows } from '../../task/rows.ts'
 import type { TaskId } from '../../task/task.ts'
-import type { ProofBinding } from './items.ts'
+import { type ProofBinding, proofSalt } from './items.ts'
 import type { SolverRequest } from './messages.ts'
 
 export function inputDigest<Input>(task: { readonly input: ValueCodec<Input> }, input: Input): Digest {
@@ -46,13 +47,22 @@ export function bindProof<Input>(
   }
 }
 
+/** What a solver signs for one request, beside the request itself. */
 export interface ResultDigests {
   readonly output: Digest
   readonly proof: Digest
+  /** Of the states that are handed over beside the output; null where none are. */
+  readonly states: Digest | null
 }
 
-export function resultDigest({ output, proof }: ResultDigests): Digest {
-  return hashFields('assay/spex-result/v1', [output, proof])
+/** Digest of the states that are handed over beside an output. */
+export function statesDigest<State>(kind: ValueCodec<State>, states: readonly State[]): Digest {
+  return tagged('assay/spex-states/v1', encodeRows(states.map((state) => kind.encode(state))))
+}
+
+/** Binds the salt as well, and with it everything that the proof was made for: rate, task, input, nonce. */
+export function resultDigest({ output, proof, states }: ResultDigests, salt: Digest): Digest {
+  return hashFields('assay/spex-result/v1', [output, proof, states ?? new Uint8Array(0), salt])
 }
 
 function executionFields(binding: ProofBinding, result: ResultDigests): ExecutionFields {
@@ -60,7 +70,7 @@ function executionFields(binding: ProofBinding, result: ResultDigests): Executio
     requestId: binding.requestId,
     taskDigest: fromHex(binding.taskId) as Digest,
     inputDigest: binding.inputDigest,
-    resultDigest: resultDigest(result),
+    resultDigest: resultDigest(result, proofSalt(binding)),
     nodeId: binding.nodeId,
     nonce: binding.nonce,
   }

@@ -26,6 +26,15 @@ export const SAMPLING_ERRORS = {
     meaning: 'The output is not the one that the handed-over states give.',
     remedy: 'Certain for a signed response: the output was altered. Penalise.',
   },
+  'sampling/output-unbound': {
+    meaning: 'Nothing ties the output to the proved states: it names none, and none were handed over.',
+    remedy: 'Ask for the states, or allow it (`allowUnbound`) and rely on full re-execution for the output.',
+  },
+  'sampling/step-failed': {
+    meaning:
+      'A step of a sequential task cannot be computed from the state that the solver gave for the one before.',
+    remedy: 'Reject the result: an honest run would have failed too.',
+  },
   'sampling/output-mismatch': {
     meaning: 'A full re-execution gives another output.',
     remedy: 'Certain where the task is deterministic. Penalise.',

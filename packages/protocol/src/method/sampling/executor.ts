@@ -125,6 +125,13 @@ export function checkAborted(signal: AbortSignal | undefined): void {
   }
 }
 
+/** An executor that gives fewer or more states than asked for would leave samples unchecked. */
+export function checkComputed(got: number, expected: number): void {
+  if (got !== expected) {
+    throw new AssayError('task/failed', `expected ${expected} states from the executor, got ${got}`)
+  }
+}
+
 export function countIndices(indices: IndexRange | readonly number[]): number {
   return 'from' in indices ? indices.to - indices.from : indices.length
 }
@@ -153,7 +160,7 @@ function sliceIndices(
 }
 
 /** Lets timers, signals and progress through between segments; a message costs less than a timer's 1 ms. */
-function nextTurn(): Promise<void> {
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel()
     port1.onmessage = () => {

@@ -39,7 +39,7 @@ export interface VerifierRequest<Input, Output> {
 
 export interface VerifierResponse {
   readonly isVerified: boolean
-  /** States that were recomputed. */
+  /** States that were sampled. A rejection may come before the last of them was recomputed. */
   readonly countItems: number
   readonly evidence: Evidence | null
 }

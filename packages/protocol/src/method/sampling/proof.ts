@@ -28,6 +28,7 @@ import {
   saveFingerprint,
   setFingerprint,
 } from '../../core/fingerprint.ts'
+import type { StateKind } from '../../state/kind.ts'
 import { ITEM_BYTES } from './items.ts'
 
 export const PROOF_KINDS = ['bloom', 'fingerprint'] as const
@@ -123,6 +124,23 @@ function fingerprintSet(vector: FingerprintVector): ItemSet {
     has: (numbers, items) =>
       Uint8Array.from(numbers, (number, i) => (matchesFingerprint(vector, number, at(items, i)) ? 1 : 0)),
     save: () => saveFingerprint(vector),
+  }
+}
+
+/**
+ * Refuses Bloom filters for states that can be guessed. A filter may hold a few more items than it should
+ * before its number of ones shows it, and all guesses for a few faked states fit into that slack; a fingerprint
+ * has room for one value a slot. Throws `sampling/proof`.
+ */
+export function assertProofKind(
+  state: Pick<StateKind<unknown>, 'name' | 'guessProbability'>,
+  kind: ProofKind,
+): void {
+  if (kind === 'bloom' && state.guessProbability > 0) {
+    throw new AssayError(
+      'sampling/proof',
+      `expected a fingerprint proof for ${state.name} states, which can be guessed, got a Bloom filter`,
+    )
   }
 }
 

@@ -11,11 +11,18 @@ import { proveInclusions } from '../../core/merkle-multiproof.ts'
 import type { Job, SignedExecution } from '../../core/poe.ts'
 import type { Task } from '../../task/task.ts'
 import type { CheckpointOpenings } from './checkpoints.ts'
-import { bindProof, outputDigest, signResult } from './commitment.ts'
-import { type Executor, localExecutor, type Progress } from './executor.ts'
+import { bindProof, outputDigest, signResult, statesDigest } from './commitment.ts'
+import { checkComputed, type Executor, localExecutor, type Progress } from './executor.ts'
 import { itemBlock, type ProofBinding, proofSalt } from './items.ts'
 import type { SolverRequest, SolverResponse } from './messages.ts'
-import { createItemSet, type ProofKind, type ProofObject, proofDigest, proofObject } from './proof.ts'
+import {
+  assertProofKind,
+  createItemSet,
+  type ProofKind,
+  type ProofObject,
+  proofDigest,
+  proofObject,
+} from './proof.ts'
 
 export interface SolveOptions<State> {
   readonly job: Job
@@ -68,6 +75,7 @@ export async function execute<Input, State, Output>(
   const input = request.solverInput
   ;(task.input.assert as (value: unknown) => void)(input)
   const total = task.states(input)
+  assertProofKind(task.state, kind)
   const binding = bindProof(task, request, { job, nodeId: nodeId(key.publicKey) })
   const block = itemBlock(proofSalt(binding))
   const items = total * task.state.slots
@@ -80,6 +88,7 @@ export async function execute<Input, State, Output>(
     for (const state of segment.states) states.push(state)
     onProgress?.({ phase: 'solve', done: states.length, total })
   }
+  checkComputed(states.length, total)
   const checkpointRoot = options.checkpoints
     ? merkleRoot(states.map((state) => task.state.encode(state)))
     : null
@@ -93,14 +102,19 @@ export async function respond<Input, State, Output>(
   { key, handOver = true }: Pick<SolveOptions<State>, 'key' | 'handOver'>,
 ): Promise<Solution<State, Output>> {
   const { binding, proof, states } = run
-  const result = { output: outputDigest(task, output), proof: proofDigest(proof) }
+  const handed = handOver && !task.output.complete ? states : null
+  const result = {
+    output: outputDigest(task, output),
+    proof: proofDigest(proof),
+    states: handed === null ? null : statesDigest(task.state, handed),
+  }
   return {
     response: {
       solverOutput: output,
       solverProof: { bloomFilter: toBase64(proofObject.encode(proof)), countItems: proof.items },
     },
     commitment: await signResult(binding, { result, key }),
-    states: handOver && !task.output.complete ? states : null,
+    states: handed,
   }
 }
 

@@ -5,15 +5,17 @@
  * schema and sizes, then the signature, then the output's shape, then the proof, so that a refusal costs at
  * most one pass over what was sent.
  */
-import { equalBytes, fromBase64 } from '../../core/bytes.ts'
+import { fromBase64 } from '../../core/bytes.ts'
 import type { Digest } from '../../core/digest.ts'
 import { AssayError, attempt, reject, type Verdict } from '../../core/errors.ts'
 import { type Job, type SignedExecution, verifyExecution } from '../../core/poe.ts'
 import type { Task } from '../../task/task.ts'
-import { bindProof, checkResult, outputDigest } from './commitment.ts'
-import { itemBlock, proofSalt } from './items.ts'
+import { assertHanded, attemptOutput, type Claims, readClaims } from './claims.ts'
+import { bindProof, checkResult, outputDigest, statesDigest } from './commitment.ts'
+import { itemBlock, type ProofBinding, proofSalt } from './items.ts'
 import { parseSolverProof, type VerifierRequest } from './messages.ts'
 import {
+  assertProofKind,
   type ItemSet,
   type ItemSetSize,
   loadItemSet,
@@ -23,21 +25,20 @@ import {
 } from './proof.ts'
 import { largestProofBytes } from './security.ts'
 
-/**
- * What ties the output to the proved states: the output names them all, the output was derived from states
- * that were handed over, or nothing does (then only a full re-execution catches an altered output).
- */
-export type OutputBinding = 'claimed' | 'derived' | 'unbound'
+/** A response whose solver signed exactly this: from here on, every fault is the solver's. */
+export interface BoundResponse {
+  readonly states: number
+  readonly binding: ProofBinding
+  readonly proof: ProofObject
+  readonly commitmentDigest: Digest
+}
 
-export interface OpenedResponse<State> {
+export interface OpenedResponse<State> extends Claims<State> {
   readonly states: number
   readonly set: ItemSet
   readonly block: Uint8Array
   readonly checkpointRoot: Uint8Array | null
   readonly commitmentDigest: Digest
-  /** States that came with the response, by index, ascending. */
-  readonly claimed: ReadonlyMap<number, State>
-  readonly outputBinding: OutputBinding
 }
 
 export interface ResponseParts<State> {
@@ -51,6 +52,19 @@ export async function openResponse<Input, State, Output>(
   request: VerifierRequest<Input, Output>,
   parts: ResponseParts<State>,
 ): Promise<Verdict<OpenedResponse<State>>> {
+  const bound = await bindResponse(task, request, parts)
+  return bound.ok ? openBound(task, request, { bound: bound.value, handed: parts.states ?? null }) : bound
+}
+
+/**
+ * Schema, sizes and signature. What is refused here cannot be held against anybody: whoever passed it on may
+ * have altered it.
+ */
+export async function bindResponse<Input, State, Output>(
+  task: Task<Input, State, Output>,
+  request: VerifierRequest<Input, Output>,
+  parts: ResponseParts<State>,
+): Promise<Verdict<BoundResponse>> {
   const { solverRequest, solverOutput } = request
   const states = task.states(solverRequest.solverInput)
   const proof = decodeProof(request, {
@@ -58,33 +72,45 @@ export async function openResponse<Input, State, Output>(
     falsePositiveRate: solverRequest.falsePositiveRate,
   })
   if (!proof.ok) return proof
-  const output = attemptOutput(() => {
+  const digests = attemptOutput(() => {
     ;(task.output.assert as (value: unknown) => void)(solverOutput)
-    return outputDigest(task, solverOutput)
+    const handed = parts.states ?? null
+    if (handed !== null) assertHanded(task.state, handed, states)
+    return {
+      output: outputDigest(task, solverOutput),
+      proof: proofDigest(proof.value),
+      states: handed === null ? null : statesDigest(task.state, handed),
+    }
   })
-  if (!output.ok) return output
+  if (!digests.ok) return digests
   const signer = await verifyExecution(parts.commitment)
   if (!signer.ok) return signer
   const binding = bindProof(task, solverRequest, { job: parts.job, nodeId: signer.value.nodeId })
-  const result = { output: output.value, proof: proofDigest(proof.value) }
-  const committed = checkResult(signer.value, { binding, result })
+  const committed = checkResult(signer.value, { binding, result: digests.value })
   if (!committed.ok) return committed
-  const { falsePositiveRate } = solverRequest
-  const items = states * task.state.slots
-  const set = attempt(() => loadItemSet(proof.value, { items, falsePositiveRate }))
+  return { ok: true, value: { states, binding, proof: proof.value, commitmentDigest: committed.value } }
+}
+
+/** The proof against what task, input and rate demand, and the output against the states that came with it. */
+export function openBound<Input, State, Output>(
+  task: Task<Input, State, Output>,
+  request: VerifierRequest<Input, Output>,
+  { bound, handed }: { readonly bound: BoundResponse; readonly handed: readonly State[] | null },
+): Verdict<OpenedResponse<State>> {
+  const { states, binding, proof, commitmentDigest } = bound
+  const { falsePositiveRate } = request.solverRequest
+  const set = attempt(() => {
+    assertProofKind(task.state, proof.kind)
+    return loadItemSet(proof, { items: states * task.state.slots, falsePositiveRate })
+  })
   if (!set.ok) return set
-  const claimed = readClaims(task, request, { states, handed: parts.states ?? null })
-  if (!claimed.ok) return claimed
+  const claims = attemptOutput(() => readClaims(task, request, { states, handed }))
+  if (!claims.ok) return claims
+  const { checkpointRoot } = proof
+  const block = itemBlock(proofSalt(binding))
   return {
     ok: true,
-    value: {
-      states,
-      set: set.value,
-      block: itemBlock(proofSalt(binding)),
-      checkpointRoot: proof.value.checkpointRoot,
-      commitmentDigest: committed.value,
-      ...claimed.value,
-    },
+    value: { states, set: set.value, block, checkpointRoot, commitmentDigest, ...claims.value },
   }
 }
 
@@ -113,76 +139,4 @@ function decodeProof<Input, Output>(
     expected: proof.value.items,
     found: request.solverProof.countItems,
   })
-}
-
-interface Claims<State> {
-  readonly claimed: ReadonlyMap<number, State>
-  readonly outputBinding: OutputBinding
-}
-
-function readClaims<Input, State, Output>(
-  task: Task<Input, State, Output>,
-  { solverRequest: { solverInput }, solverOutput }: VerifierRequest<Input, Output>,
-  { states, handed }: { readonly states: number; readonly handed: readonly State[] | null },
-): Verdict<Claims<State>> {
-  if (handed !== null) return readHanded(task, { states, handed, solverInput, solverOutput })
-  return attemptOutput(() => {
-    const claimed = new Map<number, State>()
-    for (const [index, state] of task.output.claims(solverOutput, solverInput)) {
-      ;(task.state.assert as (value: unknown) => void)(state)
-      claimed.set(index, state)
-    }
-    return { claimed, outputBinding: claimed.size === states ? 'claimed' : 'unbound' } as const
-  })
-}
-
-function readHanded<Input, State, Output>(
-  task: Task<Input, State, Output>,
-  {
-    states,
-    handed,
-    solverInput,
-    solverOutput,
-  }: {
-    readonly states: number
-    readonly handed: readonly State[]
-    readonly solverInput: Input
-    readonly solverOutput: Output
-  },
-): Verdict<Claims<State>> {
-  if (handed.length !== states) {
-    return reject(
-      'sampling/output-shape',
-      `expected ${states} states beside the output, got ${handed.length}`,
-      {
-        expected: states,
-        found: handed.length,
-      },
-    )
-  }
-  const derived = attemptOutput(() => {
-    for (const state of handed) (task.state.assert as (value: unknown) => void)(state)
-    return task.output.encode(task.output.derive(handed, solverInput))
-  })
-  if (!derived.ok) return derived
-  if (!equalBytes(derived.value, task.output.encode(solverOutput))) {
-    return reject('sampling/output-derivation', 'the output is not the one that the handed-over states give')
-  }
-  return { ok: true, value: { claimed: new Map(handed.entries()), outputBinding: 'derived' } }
-}
-
-/** Like `attempt`, for code of the task that reads what the solver sent: whatever it throws is a refusal. */
-function attemptOutput<T>(read: () => T): Verdict<T> {
-  try {
-    return { ok: true, value: read() }
-  } catch (error) {
-    if (!(error instanceof AssayError) && !(error instanceof Error)) throw error
-    const code = error instanceof AssayError ? error.code : undefined
-    const detail = code === undefined ? {} : { cause: code }
-    return reject(
-      'sampling/output-shape',
-      `the output is not one of the task for this input: ${error.message}`,
-      detail,
-    )
-  }
 }

@@ -45,20 +45,21 @@ export function proofBytes(kind: ProofKind, items: number, falsePositiveRate: nu
   return Math.ceil((items * fingerprintBits(falsePositiveRate)) / 8)
 }
 
-/** Bytes of the larger kind of proof: what a verifier must be ready to read. */
+/** Bytes of the largest proof that a rate allows: what a verifier must be ready to read. */
 export function largestProofBytes({ items, falsePositiveRate }: ItemSetSize): number {
-  const fingerprint = proofBytes('fingerprint', items, falsePositiveRate)
-  // No filter is sized for a rate from 0.5.
-  return falsePositiveRate < 0.5
-    ? Math.max(fingerprint, proofBytes('bloom', items, falsePositiveRate))
-    : fingerprint
+  // A fingerprint has at most 32 bits, and no filter is sized for a rate from 0.5.
+  const kinds = [
+    ...(falsePositiveRate >= 2 ** -32 ? (['fingerprint'] as const) : []),
+    ...(falsePositiveRate < 0.5 ? (['bloom'] as const) : []),
+  ]
+  return Math.max(0, ...kinds.map((kind) => proofBytes(kind, items, falsePositiveRate)))
 }
 
 export const samplingMethod: Method<SamplingConfig> = {
   name: 'sampling',
   proves:
     'that at most the stated share of the states was not computed as specified, with the stated confidence, ' +
-    'and that the output is the one that the proved states give',
+    'and that the output is the one that the handed-over states give',
   doesNotProve:
     'that every single state is right; a solver that fakes fewer states than the smallest share asked for is ' +
     'caught less often',

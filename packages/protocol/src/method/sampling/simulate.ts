@@ -105,7 +105,7 @@ async function runTrial(options: SimulateOptions, trial: number) {
   const { response } = await verifyLazy(
     simulatedTask,
     { solverRequest: request, ...solved.response, verificationRatio: 0 },
-    { job, commitment: solved.commitment, seed: derive('challenge'), ask: { samples } },
+    { job, commitment: solved.commitment, seed: derive('challenge'), ask: { samples }, allowUnbound: true },
   )
   const object = proofObject.decode(fromBase64(solved.response.solverProof.bloomFilter))
   return {

@@ -1,26 +1,37 @@
 /**
- * The verifiers of SPEX, section 5.2.2, in the hardened profile: lazy (Algorithm 2), adversarial
- * (Algorithm 3), and the baseline that runs everything again (section 5.1).
+ * The lazy verifier of SPEX, section 5.2.2 (Algorithm 2), in the hardened profile. verifier-rerun.ts has the others.
  *
  * Threat: everything that came from the solver is hostile: response, proof, states, openings, commitment.
  * Whatever is wrong with it is a rejection with evidence. Throwing means that the caller misused the
  * function: an input or an ask out of range, a cancelled run, a task that fails on its own input.
  */
-import { equalBytes } from '../../core/bytes.ts'
-import { AssayError, attempt, type Rejection } from '../../core/errors.ts'
+import { attempt, reject, type Verdict } from '../../core/errors.ts'
 import type { Job, SignedExecution } from '../../core/poe.ts'
-import { randomStream, sampleIndices, uniformInteger } from '../../core/sampling.ts'
+import { sampleIndices } from '../../core/sampling.ts'
 import { challengeSeed } from '../../core/seed.ts'
 import { confidenceReached } from '../../core/statistics.ts'
 import type { Task } from '../../task/task.ts'
 import { type CheckpointOpenings, type OpenCheckpoints, readOpenings, touchedStates } from './checkpoints.ts'
-import { type Ask, samplesFor } from './config.ts'
+import type { OutputBinding } from './claims.ts'
+import { type Ask, type Passing, samplesFor } from './config.ts'
 import { describeState, type Evidence, evidenceOf } from './evidence.ts'
-import { type Executor, localExecutor, type Progress, SEGMENT_STATES, splitIndices } from './executor.ts'
+import {
+  checkAborted,
+  checkComputed,
+  countIndices,
+  type Executor,
+  type IndexRange,
+  localExecutor,
+  nextTurn,
+  type Progress,
+  SEGMENT_STATES,
+  splitIndices,
+} from './executor.ts'
 import { acceptsState, type IndexedState, lookUp } from './lookup.ts'
 import type { VerifierRequest, VerifierResponse } from './messages.ts'
-import { type OpenedResponse, type OutputBinding, openResponse } from './response.ts'
+import { type OpenedResponse, openResponse } from './response.ts'
 import { passingRate } from './security.ts'
+import { checkState, isExact, stateEvidence, stepFrom } from './steps.ts'
 
 export interface VerifyOptions<State> {
   readonly job: Job
@@ -35,6 +46,8 @@ export interface VerifyOptions<State> {
   readonly outputCheck?: 'all' | 'sampled'
   /** Asks the solver for checkpoints; without it a sequential task is replayed. */
   readonly openings?: OpenCheckpoints
+  /** Accept outputs that nothing ties to the proved states; a full re-execution alone then catches altered ones. */
+  readonly allowUnbound?: boolean
   readonly executor?: Executor<State>
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: Progress) => void
@@ -61,7 +74,8 @@ export interface Verification {
   readonly check: Check
 }
 
-type Lazy<Input, State, Output> = {
+/** What the parts of a check share. */
+export type LazyCheck<Input, State, Output> = {
   readonly task: Task<Input, State, Output>
   readonly input: Input
   readonly opened: OpenedResponse<State>
@@ -79,9 +93,13 @@ export async function verifyLazy<Input, State, Output>(
   const states = task.states(input)
   const opened = await openResponse(task, request, options)
   if (!opened.ok) return rejected('lazy', states, evidenceOf(opened))
+  const unbound = unboundEvidence(opened.value, options)
+  if (unbound) return rejected('lazy', states, unbound)
   const passing = passingRates(task, opened.value)
   const ask = options.ask ?? { verificationRatio: request.verificationRatio }
-  const samples = samplesFor(ask, { states, ...passing })
+  const planned = planSamples(ask, { states, ...passing, allowUnbound: options.allowUnbound ?? false })
+  if (!planned.ok) return rejected('lazy', states, evidenceOf(planned))
+  const samples = planned.value
   const seed = challengeSeed({ seed: options.seed, commitmentDigest: opened.value.commitmentDigest })
   const indices = sampleIndices(seed, { population: states, size: samples })
   const faked = 'faked' in ask ? ask.faked : null
@@ -100,94 +118,28 @@ export async function verifyLazy<Input, State, Output>(
   return { response: { isVerified: evidence === null, countItems: samples, evidence }, check }
 }
 
-/**
- * Verifier A: with probability `verificationRatio`, decided by the seed, runs everything again and compares
- * the output. Its guarantee holds over many requests, not for each: see SPEX, end of section 5.2.2.
- */
-export async function verifyAdversarial<Input, State, Output>(
-  task: Task<Input, State, Output>,
-  request: VerifierRequest<Input, Output>,
-  options: VerifyOptions<State>,
-): Promise<Verification> {
-  return rerun('adversarial', task, { request, options, ratio: request.verificationRatio })
+/** An output that nothing ties to the proved states is refused, unless the caller knows what it does. */
+function unboundEvidence<State>(
+  { outputBinding }: OpenedResponse<State>,
+  { allowUnbound = false }: VerifyOptions<State>,
+): Evidence | null {
+  if (outputBinding !== 'unbound' || allowUnbound) return null
+  return evidenceOf(
+    reject(
+      'sampling/output-unbound',
+      'nothing ties the output to the proved states: none were handed over with it',
+    ),
+  )
 }
 
-/** Runs everything again and compares the output. */
-export async function verifyBaseline<Input, State, Output>(
-  task: Task<Input, State, Output>,
-  request: VerifierRequest<Input, Output>,
-  options: VerifyOptions<State>,
-): Promise<Verification> {
-  return rerun('baseline', task, { request, options, ratio: 1 })
-}
-
-async function rerun<Input, State, Output>(
-  verifier: 'adversarial' | 'baseline',
-  task: Task<Input, State, Output>,
-  {
-    request,
-    options,
-    ratio,
-  }: {
-    readonly request: VerifierRequest<Input, Output>
-    readonly options: VerifyOptions<State>
-    readonly ratio: number
-  },
-): Promise<Verification> {
-  const input = request.solverRequest.solverInput
-  ;(task.input.assert as (value: unknown) => void)(input)
-  const states = task.states(input)
-  const opened = await openResponse(task, request, options)
-  if (!opened.ok) return rejected(verifier, states, evidenceOf(opened))
-  const seed = challengeSeed({ seed: options.seed, commitmentDigest: opened.value.commitmentDigest })
-  const chosen = isChosen(seed, ratio)
-  const evidence = chosen ? await compareRun({ task, input, opened: opened.value, options }, request) : null
-  const samples = chosen ? states : 0
-  const check: Check = {
-    ...emptyCheck(verifier, states),
-    samples,
-    outputBinding: opened.value.outputBinding,
-    confidence: ratio,
-    faked: 0,
-  }
-  return { response: { isVerified: evidence === null, countItems: samples, evidence }, check }
-}
-
-/** True with probability `ratio`, derived from the seed so that anybody can see whether it was this one's turn. */
-export function isChosen(seed: Uint8Array, ratio: number): boolean {
-  const resolution = 2 ** 52
-  return uniformInteger(randomStream(seed, 'adversarial'), resolution) < ratio * resolution
-}
-
-async function compareRun<Input, State, Output>(
-  { task, input, options }: Lazy<Input, State, Output>,
-  request: VerifierRequest<Input, Output>,
-): Promise<Evidence | null> {
-  const states: State[] = []
-  const total = task.states(input)
-  for await (const state of computeStates({ task, input, options }, { from: 0, to: total })) {
-    states.push(state)
-    if (states.length % SEGMENT_STATES === 0)
-      options.onProgress?.({ phase: 'verify', done: states.length, total })
-  }
-  const exact = task.state.alternatives === 1 && task.state.quorum === task.state.slots
-  for (const [index, claimed] of task.output.claims(request.solverOutput, input)) {
-    const computed = states[index] as State
-    if (!acceptsState(task.state, computed, claimed)) {
-      return stateEvidence('sampling/output-mismatch', task, { index, computed, handed: claimed })
-    }
-  }
-  if (!exact && task.output.complete) return null
-  const expected = task.output.encode(task.output.derive(states, input))
-  const found = task.output.encode(request.solverOutput)
-  if (equalBytes(expected, found)) return null
-  return {
-    code: 'sampling/output-mismatch',
-    message: 'a full re-execution gives another output than the one handed over',
-    stateIndex: null,
-    expected: describeState(expected),
-    found: describeState(found),
-  }
+/** Where the proof's own rate keeps a confidence out of reach, it is the solver who withheld its states. */
+function planSamples(
+  ask: Ask,
+  { allowUnbound, ...size }: Passing & { readonly states: number; readonly allowUnbound: boolean },
+): Verdict<number> {
+  if (size.falsePositiveRate === 0 || allowUnbound) return { ok: true, value: samplesFor(ask, size) }
+  samplesFor(ask, { ...size, falsePositiveRate: 0 })
+  return attempt(() => samplesFor(ask, size))
 }
 
 /** The rates that limit what a sampled, faked state is worth to the verifier. */
@@ -201,8 +153,8 @@ function passingRates<Input, State, Output>(task: Task<Input, State, Output>, op
 }
 
 /** Every state that the output (or the handed-over list) claims must be in the proof: no computing needed. */
-function checkClaims<Input, State, Output>(
-  { task, opened, options }: Lazy<Input, State, Output>,
+export function checkClaims<Input, State, Output>(
+  { task, opened, options }: LazyCheck<Input, State, Output>,
   indices: readonly number[],
 ): Evidence | null {
   const numbers = options.outputCheck === 'sampled' ? indices : [...opened.claimed.keys()]
@@ -230,128 +182,99 @@ function checkClaims<Input, State, Output>(
 }
 
 async function checkSamples<Input, State, Output>(
-  lazy: Lazy<Input, State, Output>,
+  lazy: LazyCheck<Input, State, Output>,
+  indices: readonly number[],
+): Promise<Evidence | null> {
+  const opened = await openSteps(lazy, indices)
+  if (!opened.ok) return evidenceOf(opened)
+  return opened.value === null ? replaySamples(lazy, indices) : checkSteps(lazy, indices, opened.value)
+}
+
+/** States from scratch: a parallel task computes the sampled ones, a chain is replayed. */
+async function replaySamples<Input, State, Output>(
+  lazy: LazyCheck<Input, State, Output>,
   indices: readonly number[],
 ): Promise<Evidence | null> {
   const { task, opened, options } = lazy
-  const total = indices.length
   let done = 0
-  try {
-    for await (const { index, computed, handed } of sampledStates(lazy, indices)) {
-      const evidence = checkState(task, opened, { index, computed, handed })
-      if (evidence) return evidence
-      done += 1
-      options.onProgress?.({ phase: 'verify', done, total })
-    }
-  } catch (error) {
-    if (error instanceof AssayError && error.code === 'sampling/opening') {
-      return evidenceOf({ ok: false, ...error.toJSON() } satisfies Rejection)
-    }
-    throw error
+  for await (const computed of computeStates(lazy, indices)) {
+    const index = indices[done] as number
+    const evidence = checkState(task, opened, { index, computed, handed: opened.claimed.get(index) })
+    if (evidence) return evidence
+    done += 1
+    options.onProgress?.({ phase: 'verify', done, total: indices.length })
   }
   return null
 }
 
-interface SampledState<State> {
-  readonly index: number
-  readonly computed: State
-  /** The solver's own, where it was handed over or opened. */
-  readonly handed: State | undefined
-}
-
-/** One sampled state against the solver's own and against the proof. */
-export function checkState<Input, State, Output>(
-  task: Task<Input, State, Output>,
-  { set, block }: Pick<OpenedResponse<State>, 'set' | 'block'>,
-  { index, computed, handed }: SampledState<State>,
-): Evidence | null {
-  if (handed !== undefined && !acceptsState(task.state, computed, handed)) {
-    return stateEvidence('sampling/state-mismatch', task, { index, computed, handed })
-  }
-  const [found] = lookUp(task.state, [{ index, state: computed }], { set, block, as: 'computed' })
-  if (found?.passes) return null
-  return {
-    code: 'sampling/state-missing',
-    message: `state ${index}, recomputed, is not in the proof`,
-    stateIndex: index,
-    expected: { state: describeState(task.state.encode(computed)), slotsHit: task.state.quorum },
-    found: { slotsHit: found?.slotsHit ?? 0 },
-  }
-}
-
-function stateEvidence<Input, State, Output>(
-  code: 'sampling/state-mismatch' | 'sampling/output-mismatch',
-  task: Task<Input, State, Output>,
-  { index, computed, handed }: { readonly index: number; readonly computed: State; readonly handed: State },
-): Evidence {
-  return {
-    code,
-    message: `state ${index}, recomputed, differs from the one handed over`,
-    stateIndex: index,
-    expected: { state: describeState(task.state.encode(computed)) },
-    found: { state: describeState(task.state.encode(handed)) },
-  }
-}
-
-/** The sampled states: single steps where the states before them are at hand, else computed by the task. */
-async function* sampledStates<Input, State, Output>(
-  lazy: Lazy<Input, State, Output>,
+/** Single steps, each from the solver's own state before it. */
+async function checkSteps<Input, State, Output>(
+  { task, input, opened, options }: LazyCheck<Input, State, Output>,
   indices: readonly number[],
-): AsyncGenerator<SampledState<State>> {
-  const { task, input, opened } = lazy
-  const known = await statesAtHand(lazy, indices)
-  if (task.step && known) {
-    for (const index of indices) {
-      const computed = await task.step(known.get(index - 1), input, index)
-      yield { index, computed, handed: known.get(index) }
+  known: ReadonlyMap<number, State>,
+): Promise<Evidence | null> {
+  for (const [index, claimed] of opened.claimed) {
+    const own = known.get(index)
+    if (own !== undefined && !acceptsState(task.state, own, claimed)) {
+      return stateEvidence('sampling/output-mismatch', task, { index, computed: own, handed: claimed })
     }
-    return
   }
-  let position = 0
-  for await (const computed of computeStates(lazy, indices)) {
-    const index = indices[position] as number
-    position += 1
-    yield { index, computed, handed: opened.claimed.get(index) }
+  for (const [done, index] of indices.entries()) {
+    checkAborted(options.signal)
+    const stepped = await stepFrom(task, input, { previous: known.get(index - 1), index })
+    if (!stepped.ok) return { ...evidenceOf(stepped), stateIndex: index }
+    const evidence = checkState(task, opened, { index, computed: stepped.value, handed: known.get(index) })
+    if (evidence) return evidence
+    options.onProgress?.({ phase: 'verify', done: done + 1, total: indices.length })
+    if (done % SEGMENT_STATES === SEGMENT_STATES - 1) await nextTurn()
   }
+  return null
 }
 
-/** For a sequential task: the solver's states around each sample, handed over or opened on demand. */
-async function statesAtHand<Input, State, Output>(
-  { task, opened, options }: Lazy<Input, State, Output>,
+/** The solver's states around each sample, handed over or opened on demand; null where the chain is replayed. */
+async function openSteps<Input, State, Output>(
+  { task, opened, options }: LazyCheck<Input, State, Output>,
   indices: readonly number[],
-): Promise<ReadonlyMap<number, State> | null> {
-  if (!task.step || indices.length === 0) return null
-  if (opened.claimed.size === opened.states) return opened.claimed
-  if (!opened.checkpointRoot || !options.openings) return null
-  const touched = touchedStates(indices)
+): Promise<Verdict<ReadonlyMap<number, State> | null>> {
+  const none = { ok: true, value: null } as const
+  if (!task.step || indices.length === 0 || !isExact(task.state)) return none
+  if (opened.claimed.size === opened.states) return { ok: true, value: opened.claimed }
+  const { checkpointRoot: root, states: size, claimed } = opened
+  if (!root || !options.openings) return none
+  // What the output claims is opened too, so that it is compared with what was committed.
+  const touched = touchedStates(indices, [...claimed.keys()])
   let openings: CheckpointOpenings
   try {
     openings = await options.openings(touched)
-  } catch (cause) {
-    throw new AssayError('sampling/opening', 'the solver did not open the checkpoints asked for', { cause })
+  } catch (error) {
+    checkAborted(options.signal)
+    return reject(
+      'sampling/opening',
+      `the solver did not open the checkpoints asked for: ${messageOf(error)}`,
+    )
   }
-  const read = attempt(() =>
-    readOpenings(task.state, openings, {
-      root: opened.checkpointRoot as Uint8Array,
-      size: opened.states,
-      indices: touched,
-    }),
-  )
-  if (!read.ok) throw new AssayError('sampling/opening', read.message, { detail: read.detail })
-  return read.value
+  return attempt(() => readOpenings(task.state, openings, { root, size, indices: touched }))
 }
 
-async function* computeStates<Input, State, Output>(
-  { task, input, options }: Pick<Lazy<Input, State, Output>, 'task' | 'input' | 'options'>,
-  indices: { readonly from: number; readonly to: number } | readonly number[],
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** States as an executor computes them; each that was asked for, or an error. */
+export async function* computeStates<Input, State, Output>(
+  { task, input, options }: Pick<LazyCheck<Input, State, Output>, 'task' | 'input' | 'options'>,
+  indices: IndexRange | readonly number[],
 ): AsyncGenerator<State> {
   const executor = options.executor ?? localExecutor(task, input)
+  let computed = 0
   for await (const segment of executor.run(indices, options.signal ? { signal: options.signal } : {})) {
+    computed += segment.states.length
     yield* segment.states
   }
+  checkComputed(computed, countIndices(indices))
 }
 
-function emptyCheck(verifier: Check['verifier'], states: number): Check {
+export function emptyCheck(verifier: Check['verifier'], states: number): Check {
   return {
     verifier,
     states,
@@ -365,6 +288,6 @@ function emptyCheck(verifier: Check['verifier'], states: number): Check {
   }
 }
 
-function rejected(verifier: Check['verifier'], states: number, evidence: Evidence): Verification {
+export function rejected(verifier: Check['verifier'], states: number, evidence: Evidence): Verification {
   return { response: { isVerified: false, countItems: 0, evidence }, check: emptyCheck(verifier, states) }
 }

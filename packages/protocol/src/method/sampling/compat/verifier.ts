@@ -15,7 +15,7 @@ import type { Task } from '../../../task/task.ts'
 import { describeState, type Evidence, evidenceOf } from '../evidence.ts'
 import { type Executor, localExecutor, type RunOptions } from '../executor.ts'
 import { parseSolverProof, type VerifierRequest, type VerifierResponse } from '../messages.ts'
-import { isChosen } from '../verifier.ts'
+import { isChosen } from '../verifier-rerun.ts'
 
 /** Trials and slack of the published probe. */
 const PROBE_TRIALS = 100_000
