@@ -19,23 +19,20 @@ import type { Graph } from '../../onnx/graph.ts'
 import type { Model } from '../../onnx/model.ts'
 import type { Runtime } from '../../onnx/runtime.ts'
 import { isDtype } from '../../onnx/tensor-proto.ts'
-import { type Dtype, decodeTensor, encodeTensor, type Tensor } from '../../state/tensor.ts'
-import { type RootOptions, tensorRoot } from '../../state/tensor-root.ts'
+import { type Dtype, decodeTensor, encodeTensor, MAX_TENSOR_BYTES, type Tensor } from '../../state/tensor.ts'
+import { headerRoot, type RootOptions, type TensorHeader, tensorTree } from '../../state/tensor-root.ts'
 import { tensorsState } from '../../state/tensor-state.ts'
 import type { NamedTensors } from '../../state/tensors.ts'
+import { type TraceTree, traceTree } from '../../state/trace-root.ts'
 import { taskId } from '../../task/task.ts'
 
 /** Tensors of one manifest; models have hundreds, long generations some thousands. */
 export const MAX_MANIFEST_TENSORS = 2 ** 16
 const MAX_MANIFEST_BYTES = 2 ** 24
 
-/** What a trace says of one tensor. */
-export interface ManifestEntry {
+/** What a trace says of one tensor: its header, from which its root follows (state/tensor-root.ts). */
+export interface ManifestEntry extends TensorHeader {
   readonly name: string
-  readonly dtype: Dtype
-  readonly shape: readonly number[]
-  /** `tensorRoot` of it. */
-  readonly root: Uint8Array
 }
 
 export type Manifest = readonly ManifestEntry[]
@@ -55,15 +52,22 @@ export const manifestObject = defineObject<ManifestEntry[]>({
       z.strictObject({
         name: z.string().check(z.maxLength(1024)),
         dtype: z.custom<Dtype>(isDtype, 'expected an element type'),
-        shape: z.array(z.int().check(z.minimum(0))).check(z.maxLength(32)),
-        root: bytes32,
+        shape: z.array(z.int().check(z.minimum(0), z.maximum(MAX_TENSOR_BYTES))).check(z.maxLength(32)),
+        byteLength: z.int().check(z.minimum(0), z.maximum(MAX_TENSOR_BYTES)),
+        merkleRoot: bytes32,
       }),
     )
     .check(z.maxLength(MAX_MANIFEST_TENSORS)),
 })
 
 export function manifestEntry(name: string, tensor: Tensor, options: RootOptions = {}): ManifestEntry {
-  return { name, dtype: tensor.dtype, shape: tensor.shape, root: tensorRoot(tensor, options) }
+  const { dtype, shape, byteLength, merkleRoot } = tensorTree(tensor, options)
+  return { name, dtype, shape, byteLength, merkleRoot }
+}
+
+/** The root over a manifest. Each tensor's root is made of its header here, so that no shape can be a lie beside it. */
+export function manifestRoot(manifest: Manifest): TraceTree {
+  return traceTree(manifest.map((entry) => ({ name: entry.name, root: headerRoot(entry) })))
 }
 
 /** What the trace of one run is about. */
@@ -99,7 +103,7 @@ export function tracedOutputs(graph: Graph): readonly string[] {
 
 /** Digests of the ends of a trace: its inputs and its outputs, by the roots in its manifest. */
 export function endsOf(graph: Graph, manifest: Manifest): Pick<TraceDigests, 'input' | 'output'> {
-  const roots = new Map(manifest.map(({ name, root }) => [name, root]))
+  const roots = new Map(manifest.map((entry) => [entry.name, headerRoot(entry)]))
   const digest = (names: readonly string[]) =>
     hashFields(
       'assay/trace-tensors/v1',

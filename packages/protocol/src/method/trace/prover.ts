@@ -7,11 +7,12 @@ import type { Runtime } from '../../onnx/runtime.ts'
 import { type TraceOptions, traceRun } from '../../onnx/traced-run.ts'
 import type { Tensor } from '../../state/tensor.ts'
 import type { NamedTensors } from '../../state/tensors.ts'
-import { openTrace as openEntries, traceRoot, traceTree } from '../../state/trace-root.ts'
+import { openTrace as openEntries } from '../../state/trace-root.ts'
 import {
   endsOf,
   type ManifestEntry,
   manifestEntry,
+  manifestRoot,
   type TraceOpenings,
   type TraceResponse,
   tracedOutputs,
@@ -76,7 +77,7 @@ export async function signTrace(
 ): Promise<TraceResponse> {
   const { runtime, output, manifest } = run
   const binding = { ...job, nodeId: nodeId(key.publicKey), taskDigest: traceTaskId(graph.model, runtime) }
-  const digests = { ...endsOf(graph, manifest), traceRoot: traceRoot(manifest) }
+  const digests = { ...endsOf(graph, manifest), traceRoot: manifestRoot(manifest).root }
   const commitment = await signExecution(traceExecution(binding, digests), key)
   return { output, manifest, commitment }
 }
@@ -98,6 +99,6 @@ export async function openTensors(
     }
     tensors.push({ position, tensor })
   }
-  const { merkleRoot, proof } = openEntries(traceTree(manifest), positions)
+  const { merkleRoot, proof } = openEntries(manifestRoot(manifest), positions)
   return { tensors, merkleRoot, proof }
 }

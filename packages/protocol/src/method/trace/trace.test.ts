@@ -139,11 +139,23 @@ describe('what is refused before a challenge', () => {
     expect(await open({ output: {} })).toBe('trace/output')
     expect(await open({ manifest: response.manifest.slice(1) })).toBe('trace/manifest')
     expect(await open({ manifest: [...response.manifest].reverse() })).toBe('trace/manifest')
-    const forged = response.manifest.map((entry, i) => (i === 4 ? { ...entry, root: bytes32('x') } : entry))
+    const forged = response.manifest.map((entry, i) =>
+      i === 4 ? { ...entry, merkleRoot: bytes32('x') } : entry,
+    )
     expect(await open({ manifest: forged })).toBe('poe/mismatch')
+    const shrunk = response.manifest.map((entry, i) => (i === 5 ? { ...entry, shape: [1] } : entry))
+    expect(await open({ manifest: shrunk })).toBe('poe/mismatch')
+    expect(await open({ manifest: null as never })).toBe('trace/manifest')
+    expect(await open({ output: null as never })).toBe('trace/manifest')
+    const signed = await signTrace(
+      graph,
+      { runtime, output: response.output, manifest: shrunk },
+      { job, key },
+    )
+    expect(await open(signed)).toBe('trace/manifest')
     expect(await open({}, { ...parts(), inputs: { x: nudge(inputs.x as Tensor) } })).toBe('trace/input')
     expect(await open({}, { ...parts(), job: { ...job, nonce: bytes32('other') } })).toBe('poe/mismatch')
-    expect(await open({}, { ...parts(), runtime: { name: 'native', version: '1' } })).toBe('poe/mismatch')
+    expect(await open({}, { ...parts(), runtime: { ...runtime, name: 'native' } })).toBe('poe/mismatch')
   })
 })
 
@@ -166,6 +178,14 @@ describe('openings', () => {
     )
     expect(await check({ ...honest, tensors: [{ ...first, position: 9 }, ...rest] })).toBe('trace/opening')
     expect(await check({ ...honest, proof: honest.proof.slice(1) })).toBe('trace/opening')
+    for (const garbage of [
+      null,
+      {},
+      { tensors: null },
+      { tensors: [null], proof: [], merkleRoot: honest.merkleRoot },
+    ]) {
+      expect(await check(garbage as never)).toBe('trace/opening')
+    }
     const reshaped = tensor('float32', [8, 3], first.tensor.data)
     expect(await check({ ...honest, tensors: [{ ...first, tensor: reshaped }, ...rest] })).toBe(
       'trace/opening',

@@ -21,16 +21,18 @@ import { cutNode } from '../../onnx/cut.ts'
 import type { Graph, GraphNode } from '../../onnx/graph.ts'
 import { nodeCost } from '../../onnx/node-cost.ts'
 import type { Runtime } from '../../onnx/runtime.ts'
+import { inferShapes } from '../../onnx/trace-plan.ts'
 import { equalTensors, type Tensor } from '../../state/tensor.ts'
-import { tensorRoot } from '../../state/tensor-root.ts'
+import { headerRoot, tensorRoot } from '../../state/tensor-root.ts'
 import type { NamedTensors } from '../../state/tensors.ts'
-import { traceRoot, verifyTrace } from '../../state/trace-root.ts'
+import { verifyTrace } from '../../state/trace-root.ts'
 import { drawNodes, type WeightedNode } from './challenge.ts'
 import {
   endsOf,
   type Manifest,
   type ManifestEntry,
   manifestObject,
+  manifestRoot,
   type TraceOpenings,
   type TraceResponse,
   tracedOutputs,
@@ -50,7 +52,8 @@ export interface OpenedTrace {
 export interface TraceParts {
   readonly job: Job
   readonly inputs: NamedTensors
-  readonly runtime: Pick<Runtime, 'name' | 'version'>
+  /** The prover's, as it was agreed on; shapes are inferred with it, and nothing is run. */
+  readonly runtime: Runtime
   /** Hashes chunks in bulk; the WebAssembly kernel by default. */
   readonly hasher?: ChunkHasher | undefined
 }
@@ -64,9 +67,9 @@ export async function openTraceResponse(
   const signer = await verifyExecution(response.commitment)
   if (!signer.ok) return signer
   const read = attempt(() => {
-    manifestObject.encode([...response.manifest])
+    assertResponse(response)
     checkNames(graph, response.manifest)
-    const root = traceRoot(response.manifest)
+    const { root } = manifestRoot(response.manifest)
     checkEnds(graph, response, { inputs, hasher })
     const binding = { ...job, nodeId: signer.value.nodeId, taskDigest: traceTaskId(graph.model, runtime) }
     const digests = { ...endsOf(graph, response.manifest), traceRoot: root }
@@ -80,11 +83,34 @@ export async function openTraceResponse(
       found: toHex(signer.value.commitment),
     })
   }
+  const shapes = await inferShapes({ graph, runtime }, inputs)
+  const lie = response.manifest.find(({ name, shape }) => {
+    const known = shapes.get(name)
+    return known !== undefined && String(known) !== String(shape)
+  })
+  if (lie !== undefined) {
+    return reject(
+      'trace/manifest',
+      `tensor ${JSON.stringify(lie.name)} is said to have shape [${lie.shape}], and has [${shapes.get(lie.name)}]`,
+      {
+        expected: [...(shapes.get(lie.name) ?? [])],
+        found: [...lie.shape],
+      },
+    )
+  }
   const nodes = weighNodes(graph, response.manifest)
   return {
     ok: true,
     value: { manifest: response.manifest, traceRoot: root, commitmentDigest: expected, nodes },
   }
+}
+
+/** What came over a wire, before anything is read of it. */
+function assertResponse({ manifest, output }: TraceResponse): void {
+  if (!Array.isArray(manifest) || typeof output !== 'object' || output === null) {
+    throw new AssayError('trace/manifest', 'expected an output and a manifest, got something else')
+  }
+  manifestObject.encode([...manifest])
 }
 
 function checkNames(graph: Graph, manifest: Manifest): void {
@@ -108,7 +134,7 @@ function checkEnds(
   const entries = new Map(manifest.map((entry) => [entry.name, entry]))
   for (const { name } of graph.model.inputs) {
     const entry = entries.get(name) as ManifestEntry
-    if (!equalBytes(entry.root, tensorRoot(inputs[name] as Tensor, options))) {
+    if (!equalBytes(headerRoot(entry), tensorRoot(inputs[name] as Tensor, options))) {
       throw new AssayError('trace/input', `the trace starts from another input ${JSON.stringify(name)}`)
     }
   }
@@ -122,7 +148,7 @@ function checkEnds(
   for (const name of names) {
     const tensor = Object.hasOwn(output, name) ? output[name] : undefined
     const root = tensor === undefined ? undefined : tensorRoot(tensor, options)
-    if (root === undefined || !equalBytes((entries.get(name) as ManifestEntry).root, root)) {
+    if (root === undefined || !equalBytes(headerRoot(entries.get(name) as ManifestEntry), root)) {
       throw new AssayError(
         'trace/output',
         `the output ${JSON.stringify(name)} is not the one that the trace ends in`,
@@ -216,6 +242,22 @@ export async function checkOpenings(
   return null
 }
 
+function assertOpenings(value: unknown): asserts value is TraceOpenings {
+  const { tensors, proof, merkleRoot } = (value ?? {}) as { readonly [key: string]: unknown }
+  const isOpening = (entry: unknown) =>
+    typeof entry === 'object' &&
+    entry !== null &&
+    Number.isSafeInteger((entry as { position?: unknown }).position)
+  if (
+    !Array.isArray(tensors) ||
+    !tensors.every(isOpening) ||
+    !Array.isArray(proof) ||
+    !(merkleRoot instanceof Uint8Array)
+  ) {
+    throw new AssayError('trace/opening', 'expected tensors by position with a proof, got something else')
+  }
+}
+
 function readOpenings(
   graph: Graph,
   {
@@ -231,6 +273,7 @@ function readOpenings(
   },
 ): ReadonlyMap<string, Tensor> {
   const options = hasher === undefined ? {} : { hasher }
+  assertOpenings(openings)
   const wanted = positionsOf(graph, nodes)
   const got = openings.tensors.map(({ position }) => position)
   if (got.length !== wanted.length || wanted.some((position, i) => position !== got[i])) {
@@ -267,23 +310,15 @@ export async function checkNode(
 ): Promise<TraceEvidence | null> {
   const inputs: { [name: string]: Tensor } = {}
   for (const name of node.needs) inputs[name] = tensors.get(name) as Tensor
-  let computed: NamedTensors
+  const endless = unboundedLoop(graph, node, inputs)
+  if (endless !== null) return nodeEvidence('trace/node-failed', node, { message: endless })
   try {
-    const session = await runtime.open(cutNode(graph, node.index, inputs))
-    try {
-      computed = await session.run(inputs)
-    } finally {
-      await session.close()
-    }
-  } catch (error) {
-    if (!(error instanceof AssayError)) throw error
-    return nodeEvidence('trace/node-failed', node, { message: error.message })
-  }
-  for (const output of node.outputs) {
-    if (output === '') continue
-    const committed = tensors.get(output) as Tensor
-    const ours = computed[output] as Tensor
-    if (!agree(ours, committed, { node, output })) {
+    const computed = await runNode(graph, node, { runtime, inputs })
+    for (const output of node.outputs) {
+      if (output === '') continue
+      const committed = tensors.get(output) as Tensor
+      const ours = computed[output] as Tensor
+      if (agree(ours, committed, { node, output })) continue
       return nodeEvidence('trace/node-mismatch', node, {
         message: 'run again on its committed inputs, it gives another output than the committed one',
         output,
@@ -291,8 +326,37 @@ export async function checkNode(
         found: toHex(tensorRoot(committed)),
       })
     }
+    return null
+  } catch (error) {
+    if (!(error instanceof AssayError)) throw error
+    return nodeEvidence('trace/node-failed', node, { message: error.message })
   }
-  return null
+}
+
+async function runNode(
+  graph: Graph,
+  node: GraphNode,
+  { runtime, inputs }: { readonly runtime: Runtime; readonly inputs: NamedTensors },
+): Promise<NamedTensors> {
+  const session = await runtime.open(cutNode(graph, node.index, inputs))
+  try {
+    return await session.run(inputs)
+  } finally {
+    await session.close()
+  }
+}
+
+/** Most turns of a loop whose number the prover committed to. */
+const MAX_TRIPS = 2n ** 20n
+
+/** A committed trip count could keep the verifier busy for ever; one that is a constant of the model is its own. */
+function unboundedLoop(graph: Graph, node: GraphNode, inputs: NamedTensors): string | null {
+  if (node.operator !== 'Loop') return null
+  const trips = inputs[node.inputs[0] ?? '']?.data[0]
+  if (trips === undefined || graph.values.get(node.inputs[0] ?? '')?.kind === 'constant') return null
+  return BigInt(trips as bigint) > MAX_TRIPS
+    ? `it is asked to turn ${trips} times, more than ${MAX_TRIPS}`
+    : null
 }
 
 function nodeEvidence(
