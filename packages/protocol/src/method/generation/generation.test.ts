@@ -229,7 +229,8 @@ describe('encoded results', () => {
       }),
       { numRuns: 40 },
     )
-    for (const code of codes) expect(code).toMatch(/^(generation|toploc)\//)
+    // A flipped bit low in a mantissa stays within the margins, and passes.
+    for (const code of codes) expect(code).toMatch(/^(ok$|generation\/|toploc\/)/)
   })
 })
 
