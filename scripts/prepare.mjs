@@ -49,7 +49,6 @@ export function build() {
 function buildKernel() {
   const folder = join(ROOT, 'packages/protocol')
   const script = join(folder, 'scripts/build-kernel.mjs')
-  if (!existsSync(script)) return
   const hash = createHash('sha256').update(readFileSync(script))
   for (const name of readdirSync(join(folder, 'kernel'), { recursive: true }).sort()) {
     const path = join(folder, 'kernel', name)
