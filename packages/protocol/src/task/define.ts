@@ -68,7 +68,7 @@ export type TaskDefinition<Input, State, Output> =
  * @example
  * const squares = defineTask({
  *   name: 'squares', version: '1', shape: 'parallel',
- *   input: valueCodec(z.array(z.int())), state: integerState(),
+ *   input: valueCodec({ name: 'numbers', schema: z.array(z.int()) }), state: integerState(),
  *   count: (numbers) => numbers.length,
  *   compute: (numbers, index) => BigInt(numbers[index]) ** 2n,
  * })
