@@ -1,0 +1,244 @@
+/**
+ * The state of record of a network.
+ *
+ * Rules that hold over all tables: amounts are whole credits; ids of jobs and dispatches are UUIDs in the order of
+ * time; bytes are bytes, never hexadecimal text; what was decided is kept (`event`), and says why.
+ */
+export const NETWORK = [
+  // --- who -------------------------------------------------------------------------------------------------------
+  `CREATE TABLE submitter (
+     name text PRIMARY KEY,
+     jobs_per_minute bigint NOT NULL,
+     queued_segments bigint NOT NULL,
+     blob_bytes bigint NOT NULL,
+     created_at timestamptz NOT NULL DEFAULT now()
+   )`,
+  `CREATE TABLE api_key (
+     id text PRIMARY KEY,
+     submitter text NOT NULL REFERENCES submitter,
+     secret_digest bytea NOT NULL,
+     scopes text[] NOT NULL,
+     created_at timestamptz NOT NULL DEFAULT now(),
+     expires_at timestamptz,
+     revoked_at timestamptz
+   )`,
+  `CREATE TABLE node (
+     id bytea PRIMARY KEY CHECK (length(id) = 32),
+     role text NOT NULL CHECK (role IN ('solver', 'verifier')),
+     public_key jsonb NOT NULL,
+     manifest jsonb NOT NULL,
+     operator text NOT NULL REFERENCES submitter,
+     state text NOT NULL CHECK (state IN ('online', 'offline', 'draining')),
+     -- Plain data of coordinator/trust/reputation.ts.
+     standing text NOT NULL DEFAULT 'probation' CHECK (standing IN ('probation', 'trusted', 'quarantined', 'banned')),
+     reputation jsonb NOT NULL,
+     accepted bigint NOT NULL DEFAULT 0,
+     faults bigint NOT NULL DEFAULT 0,
+     registered_at timestamptz NOT NULL DEFAULT now(),
+     last_seen_at timestamptz NOT NULL DEFAULT now()
+   )`,
+  `CREATE INDEX node_by_operator ON node (operator)`,
+  // Nonces of signed requests, for as long as their timestamps are good.
+  `CREATE TABLE request_nonce (
+     node_id bytea NOT NULL,
+     nonce bytea NOT NULL,
+     expires_at timestamptz NOT NULL,
+     PRIMARY KEY (node_id, nonce)
+   )`,
+  `CREATE INDEX request_nonce_by_expiry ON request_nonce (expires_at)`,
+  `CREATE TABLE idempotency (
+     submitter text NOT NULL REFERENCES submitter,
+     key text NOT NULL,
+     operation text NOT NULL,
+     request_digest bytea NOT NULL,
+     response jsonb NOT NULL,
+     status integer NOT NULL,
+     created_at timestamptz NOT NULL DEFAULT now(),
+     PRIMARY KEY (submitter, key)
+   )`,
+
+  // --- blobs: the bytes are files, this says whose they are ---------------------------------------------------------
+  `CREATE TABLE blob_owner (
+     cid text NOT NULL,
+     submitter text NOT NULL REFERENCES submitter,
+     size_bytes bigint NOT NULL,
+     created_at timestamptz NOT NULL DEFAULT now(),
+     PRIMARY KEY (cid, submitter)
+   )`,
+
+  // --- jobs --------------------------------------------------------------------------------------------------------
+  `CREATE TABLE job (
+     id uuid PRIMARY KEY,
+     submitter text NOT NULL REFERENCES submitter,
+     state text NOT NULL CHECK (state IN ('submitted', 'running', 'accepted', 'failed', 'cancelled', 'expired')),
+     spec jsonb NOT NULL,
+     work_kind text NOT NULL,
+     input_cid text NOT NULL,
+     input_inline bytea,
+     segments integer NOT NULL,
+     -- Segments whose first dispatch is accepted, counted in the transaction that accepts them.
+     accepted_segments integer NOT NULL DEFAULT 0,
+     audits integer NOT NULL DEFAULT 0,
+     faults integer NOT NULL DEFAULT 0,
+     priority smallint NOT NULL,
+     -- 32 random bytes: audits and samples are drawn from them, leases' nonces derived. Published in the receipt.
+     seed_secret bytea NOT NULL,
+     seed_commitment bytea NOT NULL,
+     reason text,
+     budget bigint NOT NULL,
+     price_per_segment bigint NOT NULL,
+     spent bigint NOT NULL DEFAULT 0,
+     is_canary boolean NOT NULL DEFAULT false,
+     submitted_at timestamptz NOT NULL DEFAULT now(),
+     deadline_at timestamptz NOT NULL,
+     ended_at timestamptz,
+     output_root bytea,
+     receipt_state text NOT NULL DEFAULT 'none' CHECK (receipt_state IN ('none', 'pending', 'ready'))
+   )`,
+  `CREATE INDEX job_by_submitter ON job (submitter, id DESC)`,
+  `CREATE INDEX job_open_by_deadline ON job (deadline_at) WHERE state IN ('submitted', 'running')`,
+  `CREATE INDEX job_to_seal ON job (id) WHERE receipt_state = 'pending'`,
+
+  // One run of one segment: ordinal 0 is the first, 1 the re-dispatch, 2 the third that decides.
+  `CREATE TABLE dispatch (
+     id uuid PRIMARY KEY,
+     job_id uuid NOT NULL REFERENCES job,
+     segment integer NOT NULL,
+     ordinal smallint NOT NULL DEFAULT 0,
+     state text NOT NULL CHECK (state IN
+       ('queued', 'leased', 'committed', 'accepted', 'rejected', 'poisoned', 'cancelled')),
+     work_kind text NOT NULL,
+     priority smallint NOT NULL,
+     -- Grows with each lease; the fencing token.
+     fence integer NOT NULL DEFAULT 0,
+     attempts smallint NOT NULL DEFAULT 0,
+     node_id bytea,
+     operator text,
+     lease_expires_at timestamptz,
+     -- Operators that must not get it: those of the other runs of the segment.
+     excluded_operators text[] NOT NULL DEFAULT '{}',
+     -- The result, from commitment on. The signature is that of the batch; the path its place in there.
+     commitment bytea,
+     result_digest bytea,
+     output_digest bytea,
+     output_inline bytea,
+     output_cid text,
+     sampling jsonb,
+     batch_id uuid,
+     batch_index integer,
+     committed_at timestamptz,
+     elapsed_ms real,
+     -- What its validation still waits for: 'sampling', 'redundancy'.
+     waits_for text[] NOT NULL DEFAULT '{}',
+     audited boolean NOT NULL DEFAULT false,
+     reason text,
+     UNIQUE (job_id, segment, ordinal)
+   ) WITH (fillfactor = 70)`,
+  // What a lease looks for, in the order in which it is given.
+  `CREATE INDEX dispatch_queue ON dispatch (work_kind, priority DESC, id) WHERE state = 'queued'`,
+  `CREATE INDEX dispatch_leased ON dispatch (lease_expires_at) WHERE state = 'leased'`,
+  `CREATE INDEX dispatch_by_node ON dispatch (node_id) WHERE state = 'leased'`,
+  // One signature over the results of one answer (core/poe-batch.ts).
+  `CREATE TABLE result_batch (
+     id uuid PRIMARY KEY,
+     node_id bytea NOT NULL,
+     public_key jsonb NOT NULL,
+     signature bytea NOT NULL,
+     -- All commitments in order, 32 bytes each.
+     commitments bytea NOT NULL,
+     received_at timestamptz NOT NULL DEFAULT now()
+   )`,
+  // Checks that the verifier service has to do, does or did.
+  `CREATE TABLE verification (
+     dispatch_id uuid PRIMARY KEY REFERENCES dispatch,
+     job_id uuid NOT NULL REFERENCES job,
+     state text NOT NULL CHECK (state IN ('queued', 'leased', 'verified', 'rejected', 'cancelled')),
+     fence integer NOT NULL DEFAULT 0,
+     attempts smallint NOT NULL DEFAULT 0,
+     verifier_id bytea,
+     lease_expires_at timestamptz,
+     samples integer,
+     receipt jsonb,
+     code text,
+     message text,
+     decided_at timestamptz
+   )`,
+  `CREATE INDEX verification_queue ON verification (dispatch_id) WHERE state = 'queued'`,
+  `CREATE INDEX verification_leased ON verification (lease_expires_at) WHERE state = 'leased'`,
+  `CREATE INDEX verification_by_job ON verification (job_id)`,
+
+  // Known answers, kept apart from the jobs that ask for them.
+  `CREATE TABLE canary (
+     job_id uuid PRIMARY KEY REFERENCES job,
+     expected jsonb NOT NULL
+   )`,
+
+  // --- credits: double entry ----------------------------------------------------------------------------------------
+  // Balances follow from the transfers; they are kept beside for speed, and compared by a check.
+  `CREATE TABLE account (
+     id text PRIMARY KEY,
+     balance bigint NOT NULL DEFAULT 0,
+     may_be_negative boolean NOT NULL DEFAULT false,
+     CHECK (may_be_negative OR balance >= 0)
+   )`,
+  `CREATE TABLE transfer (
+     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+     at timestamptz NOT NULL DEFAULT now(),
+     from_account text NOT NULL REFERENCES account,
+     to_account text NOT NULL REFERENCES account,
+     amount bigint NOT NULL CHECK (amount > 0),
+     kind text NOT NULL,
+     job_id uuid,
+     node_id bytea,
+     note text NOT NULL DEFAULT '',
+     -- Names what it pays for: the same thing is never paid twice.
+     once text UNIQUE
+   )`,
+  `CREATE INDEX transfer_by_from ON transfer (from_account, id DESC)`,
+  `CREATE INDEX transfer_by_to ON transfer (to_account, id DESC)`,
+  `INSERT INTO account (id, may_be_negative) VALUES ('issued', true), ('penalties', false)`,
+
+  // --- what happened, and why -----------------------------------------------------------------------------------------
+  `CREATE TABLE event (
+     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+     at timestamptz NOT NULL DEFAULT now(),
+     type text NOT NULL,
+     job_id uuid,
+     node_id bytea,
+     segment integer,
+     data jsonb NOT NULL DEFAULT '{}'
+   )`,
+  `CREATE INDEX event_by_job ON event (job_id, id) WHERE job_id IS NOT NULL`,
+  `CREATE INDEX event_by_node ON event (node_id, id DESC) WHERE node_id IS NOT NULL`,
+
+  // --- receipts and their log -------------------------------------------------------------------------------------------
+  `CREATE TABLE receipt (
+     job_id uuid PRIMARY KEY REFERENCES job,
+     envelope jsonb NOT NULL,
+     log_index bigint NOT NULL UNIQUE,
+     issued_at timestamptz NOT NULL DEFAULT now()
+   )`,
+  `CREATE TABLE log_leaf (
+     index bigint PRIMARY KEY,
+     entry bytea NOT NULL
+   )`,
+  // Roots of complete subtrees: (level, index) as receipt/log/tree.ts counts them.
+  `CREATE TABLE log_node (
+     level smallint NOT NULL,
+     index bigint NOT NULL,
+     hash bytea NOT NULL,
+     PRIMARY KEY (level, index)
+   )`,
+  `CREATE TABLE log_checkpoint (
+     size bigint PRIMARY KEY,
+     root bytea NOT NULL,
+     signed text NOT NULL,
+     at timestamptz NOT NULL DEFAULT now()
+   )`,
+  // Key of the coordinators of this network, shared by its replicas; sealed elsewhere where that is asked for.
+  `CREATE TABLE coordinator_key (
+     only boolean PRIMARY KEY DEFAULT true CHECK (only),
+     key_type text NOT NULL,
+     secret bytea NOT NULL
+   )`,
+] as const
