@@ -162,9 +162,9 @@ export function segmentOutput(rows: readonly Row[]): { readonly bytes: Uint8Arra
   return { bytes, digest: sha256(bytes) }
 }
 
-/** The result digest of a segment without a sampling proof: the encoded rows, under a tag of their own. */
-export function plainResultDigest(outputBytes: Uint8Array): Digest {
-  return tagged('assay/segment-result/v1', outputBytes)
+/** The result digest of a segment without a sampling proof, from the digest of its encoded rows (its address). */
+export function plainResultDigest(outputDigest: Digest): Digest {
+  return tagged('assay/segment-result/v1', outputDigest)
 }
 
 /**
@@ -176,14 +176,15 @@ export function plainExecutionFields(parts: {
   readonly segment: SegmentInput
   readonly job: Job
   readonly nodeId: NodeId
-  readonly outputBytes: Uint8Array
+  /** SHA-256 of the encoded rows. */
+  readonly outputDigest: Digest
 }): ExecutionFields {
-  const { task, segment, job, nodeId, outputBytes } = parts
+  const { task, segment, job, nodeId, outputDigest } = parts
   return {
     ...job,
     taskDigest: fromHex(task.id) as Digest,
     inputDigest: inputDigest(task, segment),
-    resultDigest: plainResultDigest(outputBytes),
+    resultDigest: plainResultDigest(outputDigest),
     nodeId,
   }
 }
