@@ -4,6 +4,8 @@
  */
 
 const PROTOCOL = '^packages/protocol/src/'
+const NODE = '^packages/node/src/'
+const SERVICES = 'coordinator|executor|verifier'
 const NOT_SHIPPED = '(\\.test\\.ts|\\.bench\\.ts|/testing/.*)$'
 
 /** From left to right: whatever stands here may import itself and what stands before it. */
@@ -19,7 +21,12 @@ export const LAYERS = [
   ['receipt', `${PROTOCOL}receipt/`],
   ['wire', `${PROTOCOL}wire/`],
   ['settlement', `${PROTOCOL}settlement/`],
-  ['node', '^packages/node/'],
+  ['service', `${NODE}service/`],
+  ['store', `${NODE}store/`],
+  ['work', `${NODE}work/`],
+  ['services', `${NODE}(${SERVICES})/`],
+  ['network', `${NODE}network/`],
+  ['cli', `${NODE}cli/`],
 ]
 
 const order = LAYERS.slice(0, -1).map(([name, path], index) => ({
@@ -48,6 +55,13 @@ export default {
       severity: 'error',
       from: { path: `${PROTOCOL}method/([^/]+)/` },
       to: { path: `${PROTOCOL}method/[^/]+/`, pathNot: `${PROTOCOL}method/$1/` },
+    },
+    {
+      name: 'services-apart',
+      comment: 'Coordinator, node and verifier talk over the public protocol, and never import one another.',
+      severity: 'error',
+      from: { path: `${NODE}(${SERVICES})/` },
+      to: { path: `${NODE}(${SERVICES})/`, pathNot: `${NODE}$1/` },
     },
     {
       name: 'verifier-without-prover',

@@ -39,8 +39,20 @@ const PLANTS = {
   'order-receipt': { [`${P}/receipt/a.ts`]: "import '../wire/b.ts'", [`${P}/wire/b.ts`]: 'export {}' },
   'order-wire': { [`${P}/wire/a.ts`]: "import '../settlement/b.ts'", [`${P}/settlement/b.ts`]: 'export {}' },
   'order-settlement': {
-    [`${P}/settlement/a.ts`]: "import '../../../node/src/b.ts'",
-    [`${N}/b.ts`]: 'export {}',
+    [`${P}/settlement/a.ts`]: "import '../../../node/src/service/b.ts'",
+    [`${N}/service/b.ts`]: 'export {}',
+  },
+  'order-service': { [`${N}/service/a.ts`]: "import '../store/b.ts'", [`${N}/store/b.ts`]: 'export {}' },
+  'order-store': { [`${N}/store/a.ts`]: "import '../work/b.ts'", [`${N}/work/b.ts`]: 'export {}' },
+  'order-work': { [`${N}/work/a.ts`]: "import '../executor/b.ts'", [`${N}/executor/b.ts`]: 'export {}' },
+  'order-services': {
+    [`${N}/executor/a.ts`]: "import '../network/b.ts'",
+    [`${N}/network/b.ts`]: 'export {}',
+  },
+  'order-network': { [`${N}/network/a.ts`]: "import '../cli/b.ts'", [`${N}/cli/b.ts`]: 'export {}' },
+  'services-apart': {
+    [`${N}/coordinator/a.ts`]: "import '../verifier/b.ts'",
+    [`${N}/verifier/b.ts`]: 'export {}',
   },
   'no-cycle': {
     [`${P}/core/a.ts`]: "import type { B } from './b.ts'\nexport type A = B",
