@@ -13,7 +13,7 @@ import { concatBytes, equalBytes, u64be, utf8 } from '../core/bytes.ts'
 import { DIGEST_BYTES, type Digest, hashFields } from '../core/digest.ts'
 import { AssayError, reject, type Verdict } from '../core/errors.ts'
 import { describeValue } from '../core/inspect.ts'
-import { leafHash, type MerkleTree, merkleTree } from '../core/merkle.ts'
+import { leafHashes, type MerkleTree, packedTree } from '../core/merkle.ts'
 import { proveInclusions, verifyInclusions } from '../core/merkle-multiproof.ts'
 import { isWellFormed } from './binary.ts'
 
@@ -57,9 +57,9 @@ export function traceTree(entries: readonly TraceEntry[]): TraceTree {
   const leaves = entries.map((entry, index) => {
     const fault = entryFault(entry)
     if (fault !== undefined) throw new AssayError('state/malformed', `tensor ${index} of the trace: ${fault}`)
-    return leafHash(entryBytes(entry))
+    return entryBytes(entry)
   })
-  const tree = merkleTree(leaves)
+  const tree = packedTree(leafHashes(leaves))
   return { root: rootOf(entries.length, tree.root), merkleRoot: tree.root, entries: [...entries], tree }
 }
 

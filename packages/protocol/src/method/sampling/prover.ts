@@ -6,7 +6,7 @@
  */
 import { toBase64 } from '../../core/bytes.ts'
 import { type KeyPair, nodeId } from '../../core/keys.ts'
-import { leafHash, merkleRoot, merkleTree } from '../../core/merkle.ts'
+import { leafHashes, merkleRoot, packedTree } from '../../core/merkle.ts'
 import { proveInclusions } from '../../core/merkle-multiproof.ts'
 import type { Job, SignedExecution } from '../../core/poe.ts'
 import type { Task } from '../../task/task.ts'
@@ -126,5 +126,5 @@ export function openCheckpoints<Input, State, Output>(
 ): CheckpointOpenings {
   const encodings = run.states.map((state) => task.state.encode(state))
   const states = indices.map((index) => ({ index, encoding: encodings[index] as Uint8Array }))
-  return { states, proof: proveInclusions(merkleTree(encodings.map(leafHash)), indices) }
+  return { states, proof: proveInclusions(packedTree(leafHashes(encodings)), indices) }
 }
