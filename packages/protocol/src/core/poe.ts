@@ -18,7 +18,7 @@ import * as z from 'zod/mini'
 import { equalBytes, fromBase64, fromHex, toBase64, toHex } from './bytes.ts'
 import { defineObject, type ObjectCodec, parseWith } from './codec.ts'
 import { DIGEST_BYTES, type Digest, hashFields } from './digest.ts'
-import { AssayError, attempt, reject, type Verdict } from './errors.ts'
+import { AssayError, attempt, type Rejection, reject, type Verdict } from './errors.ts'
 import {
   isNodeId,
   KEY_TYPES,
@@ -33,7 +33,8 @@ import {
 /** A request id is a name: 32 random bytes, a UUID, or a short text. */
 export const MAX_REQUEST_ID_BYTES = 128
 export const NONCE_BYTES = 32
-const TAG = 'assay/poe/v2'
+/** Domain tag of a commitment. */
+export const EXECUTION_TAG = 'assay/poe/v2'
 /** An RSA key (422 bytes) and signature (384), the fields, and room for their names. */
 const MAX_ENCODED_BYTES = 2048
 
@@ -66,9 +67,9 @@ export interface SignedExecution {
 
 /** The commitment itself. Throws 'poe/malformed' for a field of another length. */
 export function commitExecution(fields: ExecutionFields): Digest {
-  assertFields(fields)
+  assertExecutionFields(fields)
   const { requestId, taskDigest, inputDigest, resultDigest, nodeId, nonce } = fields
-  return hashFields(TAG, [requestId, taskDigest, inputDigest, resultDigest, fromHex(nodeId), nonce])
+  return hashFields(EXECUTION_TAG, [requestId, taskDigest, inputDigest, resultDigest, fromHex(nodeId), nonce])
 }
 
 /** Signs `fields` with the key of the node that they name; 'poe/mismatch' when it is another's. */
@@ -110,18 +111,26 @@ export async function verifyExecution(
       got: owner,
     })
   }
+  const different = compareExecution(fields, expected)
+  if (different !== undefined) return different
+  const verified = await verifySignature(publicKey, commitment, signature)
+  return verified.ok ? { ok: true, value: { commitment, nodeId: owner } } : verified
+}
+
+/** The first of the fields named in `expected` that is another: 'poe/mismatch'. */
+export function compareExecution(
+  fields: ExecutionFields,
+  expected: Partial<ExecutionFields>,
+): Rejection | undefined {
   const different = FIELD_NAMES.find(
     (name) => expected[name] !== undefined && !isSame(expected[name], fields[name]),
   )
-  if (different !== undefined) {
-    return reject('poe/mismatch', `the commitment is to another ${different} than the one expected`, {
-      field: different,
-      expected: textOf(expected[different]),
-      got: textOf(fields[different]),
-    })
-  }
-  const verified = await verifySignature(publicKey, commitment, signature)
-  return verified.ok ? { ok: true, value: { commitment, nodeId: owner } } : verified
+  if (different === undefined) return undefined
+  return reject('poe/mismatch', `the commitment is to another ${different} than the one expected`, {
+    field: different,
+    expected: textOf(expected[different]),
+    got: textOf(fields[different]),
+  })
 }
 
 const FIELD_NAMES = [
@@ -144,7 +153,8 @@ function textOf(field: Field): string {
   return field instanceof Uint8Array ? toHex(field.subarray(0, MAX_REQUEST_ID_BYTES)) : String(field)
 }
 
-function assertFields(fields: ExecutionFields): void {
+/** Throws 'poe/malformed' for a field of another length. */
+export function assertExecutionFields(fields: ExecutionFields): void {
   for (const name of ['taskDigest', 'inputDigest', 'resultDigest'] as const) {
     assertLength(name, fields[name], { min: DIGEST_BYTES, max: DIGEST_BYTES })
   }
@@ -171,23 +181,28 @@ const id = z.custom<NodeId>(
   'a node id (64 hexadecimal digits)',
 )
 
-const signedSchema = z.strictObject({
-  fields: z.strictObject({
-    requestId: bytes,
-    taskDigest: digest,
-    inputDigest: digest,
-    resultDigest: digest,
-    nodeId: id,
-    nonce: bytes,
-  }),
+/** Shapes alone; the lengths are those of `assertExecutionFields`. */
+export const executionFieldsSchema = z.strictObject({
+  requestId: bytes,
+  taskDigest: digest,
+  inputDigest: digest,
+  resultDigest: digest,
+  nodeId: id,
+  nonce: bytes,
+})
+
+/** A signature and the key that made it. */
+export const signerSchema = z.strictObject({
   publicKey: z.strictObject({ type: z.enum(KEY_TYPES), bytes }),
   signature: bytes,
 })
 
+const signedSchema = z.strictObject({ fields: executionFieldsSchema, ...signerSchema.shape })
+
 function checkSigned(value: unknown): SignedExecution {
   const parsed = attempt(() => parseWith(signedSchema, value, 'signed execution'))
   if (!parsed.ok) throw new AssayError('poe/malformed', parsed.message, { detail: parsed.detail })
-  assertFields(parsed.value.fields)
+  assertExecutionFields(parsed.value.fields)
   return parsed.value
 }
 
@@ -202,59 +217,85 @@ export const executionObject: ObjectCodec<SignedExecution> = defineObject({
 const MAX_TEXT = 1024
 const text = z.string().check(z.maxLength(MAX_TEXT))
 
-const jsonSchema = z.strictObject({
-  poe: z.literal('v2'),
-  fields: z.strictObject({
-    requestId: text,
-    taskDigest: text,
-    inputDigest: text,
-    resultDigest: text,
-    nodeId: text,
-    nonce: text,
-  }),
+/** The JSON form of fields: lower-case hexadecimal. */
+export const executionFieldsJson = z.strictObject({
+  requestId: text,
+  taskDigest: text,
+  inputDigest: text,
+  resultDigest: text,
+  nodeId: text,
+  nonce: text,
+})
+
+/** The JSON form of a signature and its key: the signature as padded base64. */
+export const signerJson = z.strictObject({
   publicKey: z.strictObject({ type: z.enum(KEY_TYPES), bytes: text }),
   signature: text,
+})
+
+const jsonSchema = z.strictObject({
+  poe: z.literal('v2'),
+  fields: executionFieldsJson,
+  ...signerJson.shape,
 })
 
 export type SignedExecutionJson = z.infer<typeof jsonSchema>
 
 /** Bytes as lower-case hexadecimal, the signature as padded base64. */
-export function executionToJson({ fields, publicKey, signature }: SignedExecution): SignedExecutionJson {
-  assertFields(fields)
-  return {
-    poe: 'v2',
-    fields: {
-      requestId: toHex(fields.requestId),
-      taskDigest: toHex(fields.taskDigest),
-      inputDigest: toHex(fields.inputDigest),
-      resultDigest: toHex(fields.resultDigest),
-      nodeId: fields.nodeId,
-      nonce: toHex(fields.nonce),
-    },
-    publicKey: { type: publicKey.type, bytes: toHex(publicKey.bytes) },
-    signature: toBase64(signature),
-  }
+export function executionToJson(signed: SignedExecution): SignedExecutionJson {
+  return { poe: 'v2', fields: fieldsToJson(signed.fields), ...signerToJson(signed) }
 }
 
 /** Strict inverse of `executionToJson`, from any value: throws 'poe/malformed'. */
 export function executionFromJson(value: unknown): SignedExecution {
   const read = attempt(() => {
-    const { fields, publicKey, signature } = parseWith(jsonSchema, value, 'signed execution')
-    return {
-      fields: {
-        requestId: fromHex(fields.requestId),
-        taskDigest: fromHex(fields.taskDigest),
-        inputDigest: fromHex(fields.inputDigest),
-        resultDigest: fromHex(fields.resultDigest),
-        nodeId: fields.nodeId,
-        nonce: fromHex(fields.nonce),
-      },
-      publicKey: { type: publicKey.type, bytes: fromHex(publicKey.bytes) },
-      signature: fromBase64(signature),
-    }
+    const json = parseWith(jsonSchema, value, 'signed execution')
+    return { fields: fieldsFromJson(json.fields), ...signerFromJson(json) }
   })
   if (!read.ok) throw new AssayError('poe/malformed', read.message, { detail: read.detail })
   return checkSigned(read.value)
+}
+
+export function fieldsToJson(fields: ExecutionFields): z.infer<typeof executionFieldsJson> {
+  assertExecutionFields(fields)
+  return {
+    requestId: toHex(fields.requestId),
+    taskDigest: toHex(fields.taskDigest),
+    inputDigest: toHex(fields.inputDigest),
+    resultDigest: toHex(fields.resultDigest),
+    nodeId: fields.nodeId,
+    nonce: toHex(fields.nonce),
+  }
+}
+
+/** The bytes alone: their lengths and the node id are still to be checked. */
+export function fieldsFromJson(fields: z.infer<typeof executionFieldsJson>) {
+  return {
+    requestId: fromHex(fields.requestId),
+    taskDigest: fromHex(fields.taskDigest),
+    inputDigest: fromHex(fields.inputDigest),
+    resultDigest: fromHex(fields.resultDigest),
+    nodeId: fields.nodeId,
+    nonce: fromHex(fields.nonce),
+  }
+}
+
+export function signerToJson(signed: {
+  readonly publicKey: PublicKey
+  readonly signature: Uint8Array
+}): z.infer<typeof signerJson> {
+  const { publicKey, signature } = signed
+  return {
+    publicKey: { type: publicKey.type, bytes: toHex(publicKey.bytes) },
+    signature: toBase64(signature),
+  }
+}
+
+export function signerFromJson({ publicKey, signature }: z.infer<typeof signerJson>) {
+  return {
+    publicKey: { type: publicKey.type, bytes: fromHex(publicKey.bytes) },
+    signature: fromBase64(signature),
+  }
 }
 
 function malformed(message: string): AssayError {
