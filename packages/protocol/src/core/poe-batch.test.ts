@@ -10,6 +10,7 @@ import {
   type BatchedExecution,
   batchedExecutionFromJson,
   batchedExecutionToJson,
+  batchPaths,
   commitExecutions,
   type ExecutionBatch,
   executionFromBatch,
@@ -183,6 +184,14 @@ describe('one execution of a batch', () => {
         })
       }
     }
+  })
+
+  it('is opened from the commitments alone, too', async () => {
+    const batch = await batchOf(11)
+    const commitments = concatBytes(...batch.fields.map(commitExecution))
+    const paths = executionsFromBatch(batch, [0, 7, 10]).map(({ path }) => path)
+    expect(batchPaths(commitments, [0, 7, 10])).toEqual(paths)
+    expect(codeOf(() => batchPaths(commitments, [11])).code).toBe('merkle/out-of-range')
   })
 
   it('checks one signature for executions of one batch when told to remember', async () => {

@@ -196,6 +196,19 @@ function batchDigest(count: number, root: Uint8Array): Digest {
   return hashFields(TAG, [bytes, root])
 }
 
+/**
+ * The paths of executions in a batch of which only the commitments are kept, 32 bytes each in a row. Throws
+ * 'merkle/out-of-range'.
+ */
+export function batchPaths(commitments: Uint8Array, indices: readonly number[]): Digest[][] {
+  const tree = batchTree(commitments)
+  return indices.map((index) => proveInclusion(tree, index))
+}
+
+function batchTree(commitments: Uint8Array): MerkleTree {
+  return packedTree(hashChunks(LEAF_PREFIX, commitments, DIGEST_BYTES))
+}
+
 interface OpenedBatch {
   readonly tree: MerkleTree
   readonly owner: NodeId
@@ -211,7 +224,7 @@ function openBatch({ fields, publicKey }: Omit<ExecutionBatch, 'signature'>): Op
     const { code, message, detail } = foreign(stray.nodeId, owner)
     throw new AssayError(code, message, { detail })
   }
-  return { tree: packedTree(hashChunks(LEAF_PREFIX, commitments, DIGEST_BYTES)), owner, commitments }
+  return { tree: batchTree(commitments), owner, commitments }
 }
 
 function foreign(named: NodeId, owner: NodeId) {

@@ -17,7 +17,7 @@
 import * as z from 'zod/mini'
 import { equalBytes, fromBase64, fromHex, toBase64, toHex } from './bytes.ts'
 import { defineObject, type ObjectCodec, parseWith } from './codec.ts'
-import { DIGEST_BYTES, type Digest, hashFields } from './digest.ts'
+import { DIGEST_BYTES, type Digest, hashFields, tagged } from './digest.ts'
 import { AssayError, attempt, type Rejection, reject, type Verdict } from './errors.ts'
 import {
   isNodeId,
@@ -70,6 +70,11 @@ export function commitExecution(fields: ExecutionFields): Digest {
   assertExecutionFields(fields)
   const { requestId, taskDigest, inputDigest, resultDigest, nodeId, nonce } = fields
   return hashFields(EXECUTION_TAG, [requestId, taskDigest, inputDigest, resultDigest, fromHex(nodeId), nonce])
+}
+
+/** The result digest of an execution without a proof, from the SHA-256 of its encoded output (its address). */
+export function plainResultDigest(outputDigest: Digest): Digest {
+  return tagged('assay/segment-result/v1', outputDigest)
 }
 
 /** Signs `fields` with the key of the node that they name; 'poe/mismatch' when it is another's. */

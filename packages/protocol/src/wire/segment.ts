@@ -8,10 +8,10 @@
 import * as z from 'zod/mini'
 import { fromHex } from '../core/bytes.ts'
 import { defineObject } from '../core/codec.ts'
-import { type Digest, hashFields, sha256, tagged } from '../core/digest.ts'
+import { type Digest, hashFields, sha256 } from '../core/digest.ts'
 import { AssayError, type Json } from '../core/errors.ts'
 import type { NodeId } from '../core/keys.ts'
-import type { ExecutionFields, Job } from '../core/poe.ts'
+import { type ExecutionFields, type Job, plainResultDigest } from '../core/poe.ts'
 import { inputDigest } from '../method/sampling/commitment.ts'
 import { exactKind } from '../state/exact.ts'
 import type { StateKind, ValueCodec } from '../state/kind.ts'
@@ -160,11 +160,6 @@ export function segmentRequestId(dispatchId: string): Digest {
 export function segmentOutput(rows: readonly Row[]): { readonly bytes: Uint8Array; readonly digest: Digest } {
   const bytes = encodeRows(rows)
   return { bytes, digest: sha256(bytes) }
-}
-
-/** The result digest of a segment without a sampling proof, from the digest of its encoded rows (its address). */
-export function plainResultDigest(outputDigest: Digest): Digest {
-  return tagged('assay/segment-result/v1', outputDigest)
 }
 
 /**
