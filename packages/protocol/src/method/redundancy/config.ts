@@ -4,14 +4,10 @@
 import * as z from 'zod/mini'
 import { parseWith } from '../../core/codec.ts'
 
-/** What a submitter asks for. */
-export interface RedundancyPolicy {
-  /** Share of the segments that a second node runs again, 0 … 1; each is drawn after its commitment. */
+/** What is audited, and what its security is stated for. */
+export interface RedundancyConfig {
+  /** p: share of the segments that a second node runs again, 0 … 1; each is drawn after its commitment. */
   readonly auditRate: number
-}
-
-/** The policy, and what its security is stated for. */
-export interface RedundancyConfig extends RedundancyPolicy {
   /** r: share of the nodes that give the same wrong answer as the cheat, 0 … 1. */
   readonly colludingShare: number
   /** Smallest share of the segments with a wrong result that is to be caught; at least one segment counts. */
@@ -21,9 +17,6 @@ export interface RedundancyConfig extends RedundancyPolicy {
 }
 
 const probability = z.number().check(z.minimum(0), z.maximum(1))
-
-/** For messages that carry a policy. */
-export const redundancyPolicySchema = z.strictObject({ auditRate: probability })
 
 const configSchema = z.strictObject({
   auditRate: probability,

@@ -28,6 +28,7 @@ export interface Answer {
   readonly nodeId: NodeId
   /** Who runs the node: two nodes of one operator are one opinion. */
   readonly operator: string
+  /** Of what is compared: the result digest of the commitment, or the output digest where that covers a proof too. */
   readonly resultDigest: Digest
 }
 
@@ -99,7 +100,8 @@ export interface SignedAnswer {
 
 /**
  * The same from signed commitments, by anybody: each signature is checked, and that all are over one task and
- * input. `expected` holds what else must be so, such as the task that the verifier knows.
+ * input. `expected` holds what else must be so, such as the task that the verifier knows. The result digests are
+ * compared, so they must be of the result alone: a digest that covers a salted proof differs from node to node.
  *
  * Rejects as `verifyExecution` and `compareAnswers` do; never throws. At most three signatures are checked.
  */
