@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { attempt } from '../core/errors.ts'
 import { equalTensors, type Tensor, tensor } from '../state/tensor.ts'
 import type { NamedTensors } from '../state/tensors.ts'
-import { countRows, openBatch, rowInputs, rowOutputs, stackRows } from './batch.ts'
+import { countRows, openBatch, rangeInputs, rowInputs, rowOutputs, stackRows } from './batch.ts'
 import { loadModel, type Model } from './model.ts'
 import type { Runtime } from './runtime.ts'
 import { wasmRuntime } from './runtime-wasm.ts'
@@ -77,6 +77,29 @@ describe('rows of a batch', () => {
     const x = counting([5, 4])
     const row = rowInputs(shaped({ x: ['n', 4] }), { x }, { index: 3 })
     expect((row.x!.data as Float32Array).buffer).toBe((x.data as Float32Array).buffer)
+  })
+
+  test('a range of rows is a batch with the same rows', () => {
+    const model = shaped({ x: ['n', 4], scale: [1, 4], table: [3, 4] })
+    const inputs = { x: counting([5, 4]), scale: counting([1, 4]), table: counting([3, 4]) }
+    for (let from = 0; from < 5; from++) {
+      for (let to = from + 1; to <= 5; to++) {
+        const part = rangeInputs(model, inputs, { from, to })
+        expect(countRows(model, part)).toBe(to - from)
+        for (let index = from; index < to; index++) {
+          const row = rowInputs(model, part, { index: index - from })
+          expect(row).toEqual(rowInputs(model, inputs, { index }))
+        }
+      }
+    }
+    expect(rangeInputs(model, inputs, { from: 0, to: 1, batch: 'whole' })).toBe(inputs)
+    for (const range of [
+      { from: 0, to: 6 },
+      { from: 2, to: 2 },
+      { from: -1, to: 2 },
+    ]) {
+      expect(codeOf(() => rangeInputs(model, inputs, range))).toMatch(/input\/out-of-range|state\/shape/)
+    }
   })
 
   test.each<[string, NamedTensors, string]>([

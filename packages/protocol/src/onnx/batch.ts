@@ -14,7 +14,7 @@
  * so that an output can be taken apart into its rows again.
  */
 import { AssayError } from '../core/errors.ts'
-import { sliceFirstAxis, stackFirstAxis, type Tensor } from '../state/tensor.ts'
+import { rangeOfFirstAxis, sliceFirstAxis, stackFirstAxis, type Tensor } from '../state/tensor.ts'
 import type { NamedTensors } from '../state/tensors.ts'
 import { assertDtype, assertInputNames } from './feed.ts'
 import type { Model, ValueInfo } from './model.ts'
@@ -62,7 +62,7 @@ export async function openBatch(model: Model, runtime: Runtime, options: BatchOp
  * @throws AssayError `input/missing`, `input/unknown-name`, `input/dtype`, `input/shape` (rank), and
  * `input/batch` where inputs disagree or there is no row at all.
  */
-export function countRows(model: Model, inputs: NamedTensors, options: BatchOptions = {}): number {
+export function countRows(model: BatchInputs, inputs: NamedTensors, options: BatchOptions = {}): number {
   return planOf(model, inputs, options.batch ?? 'first-axis').count
 }
 
@@ -81,6 +81,31 @@ export function rowInputs(
     row.push([name, batched.has(name) ? sliceFirstAxis(inputs[name]!, index) : inputs[name]!])
   }
   return Object.fromEntries(row)
+}
+
+/** What a batch reads of a model to know rows from what they share. */
+export type BatchInputs = Pick<Model, 'inputs'>
+
+/**
+ * The inputs of rows `from` to before `to`, as a smaller batch: row i of it is row `from` + i. Views, no copies. So
+ * that a part of a large input can be sent to where it is run.
+ */
+export function rangeInputs(
+  model: BatchInputs,
+  inputs: NamedTensors,
+  options: BatchOptions & { readonly from: number; readonly to: number },
+): NamedTensors {
+  const { from, to, batch = 'first-axis' } = options
+  const { count, batched } = planOf(model, inputs, batch)
+  assertIndex(from, count)
+  assertIndex(to - 1, count)
+  if (batched.size === 0) return inputs
+  return Object.fromEntries(
+    model.inputs.map(({ name }) => {
+      const whole = inputs[name]!
+      return [name, batched.has(name) ? rangeOfFirstAxis(whole, { from, to }) : whole]
+    }),
+  )
 }
 
 /** Joins the outputs of all rows. Throws `input/batch` where the rows' shapes differ: run such a model whole. */
@@ -164,7 +189,7 @@ function rowPart(part: Tensor | undefined, { info, first, index }: RowPart): Ten
 
 interface Plan {
   readonly mode: BatchMode
-  readonly model: Model
+  readonly model: BatchInputs
   readonly count: number
   readonly batched: ReadonlySet<string>
 }
@@ -172,7 +197,7 @@ interface Plan {
 /** Plans by inputs, so that asking row after row does not plan again. Tensors are immutable. */
 const plans = new WeakMap<NamedTensors, Plan>()
 
-function planOf(model: Model, inputs: NamedTensors, mode: BatchMode): Plan {
+function planOf(model: BatchInputs, inputs: NamedTensors, mode: BatchMode): Plan {
   const known = plans.get(inputs)
   if (known !== undefined && known.model === model && known.mode === mode) return known
   const made = mode === 'whole' ? wholePlan(model, inputs) : firstAxisPlan(model, inputs)
@@ -180,12 +205,12 @@ function planOf(model: Model, inputs: NamedTensors, mode: BatchMode): Plan {
   return made
 }
 
-function wholePlan(model: Model, inputs: NamedTensors): Plan {
+function wholePlan(model: BatchInputs, inputs: NamedTensors): Plan {
   assertInputNames(inputs, model.inputs)
   return { mode: 'whole', model, count: 1, batched: new Set() }
 }
 
-function firstAxisPlan(model: Model, inputs: NamedTensors): Plan {
+function firstAxisPlan(model: BatchInputs, inputs: NamedTensors): Plan {
   assertInputNames(inputs, model.inputs)
   const candidates = model.inputs.filter((info) => isBatchable(inputs[info.name]!, info))
   for (const info of model.inputs) assertDtype(inputs[info.name]!, info)

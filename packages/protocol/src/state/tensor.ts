@@ -165,20 +165,29 @@ export function equalTensors(a: Tensor, b: Tensor): boolean {
 
 /** Row `index` of the first axis, as a tensor whose first dimension is 1. Numeric data are a view. */
 export function sliceFirstAxis(tensor: Tensor, index: number): Tensor {
+  return rangeOfFirstAxis(tensor, { from: index, to: index + 1 })
+}
+
+/** Rows `from` to before `to` of the first axis, at least one. Numeric data are a view. */
+export function rangeOfFirstAxis(
+  tensor: Tensor,
+  { from, to }: { readonly from: number; readonly to: number },
+): Tensor {
   const [rows, ...rest] = tensor.shape
-  if (rows === undefined || !Number.isSafeInteger(index) || index < 0 || index >= rows) {
+  const isInside = Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 0 && from < to
+  if (rows === undefined || !isInside || to > rows) {
     throw new AssayError(
       'state/shape',
-      `expected a row index within the first axis of shape [${tensor.shape.join()}], got ${index}`,
+      `expected rows within the first axis of shape [${tensor.shape.join()}], got ${from} to before ${to}`,
     )
   }
   const step = tensor.data.length / rows
-  const [from, to] = [index * step, (index + 1) * step]
+  const [start, end] = [from * step, to * step]
   const data =
     tensor.dtype === 'string'
-      ? (tensor.data as readonly string[]).slice(from, to)
-      : (tensor.data as NumericData).subarray(from, to)
-  return { dtype: tensor.dtype, shape: [1, ...rest], data }
+      ? (tensor.data as readonly string[]).slice(start, end)
+      : (tensor.data as NumericData).subarray(start, end)
+  return { dtype: tensor.dtype, shape: [to - from, ...rest], data }
 }
 
 /** Joins tensors of one dtype along the first axis; all other dimensions must agree. The inverse of slicing. */
