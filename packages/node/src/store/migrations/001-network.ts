@@ -131,6 +131,8 @@ export const NETWORK = [
      -- What its validation still waits for: 'sampling', 'redundancy'.
      waits_for text[] NOT NULL DEFAULT '{}',
      audited boolean NOT NULL DEFAULT false,
+     -- A run that the job did not ask for: the coordinator pays for it (coordinator/ledger.ts).
+     forced boolean NOT NULL DEFAULT false,
      reason text,
      UNIQUE (job_id, segment, ordinal)
    ) WITH (fillfactor = 70)`,
@@ -174,29 +176,103 @@ export const NETWORK = [
    )`,
 
   // --- credits: double entry ----------------------------------------------------------------------------------------
-  // Balances follow from the transfers; they are kept beside for speed, and compared by a check.
+  // Balances follow from the transfers; they are kept beside for speed, and compared by a check. Whatever moves
+  // credits goes through ledger_post. The bound keeps every balance exact in a JavaScript number.
   `CREATE TABLE account (
      id text PRIMARY KEY,
+     -- In the order in which accounts were made, for pages.
+     number bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
      balance bigint NOT NULL DEFAULT 0,
      may_be_negative boolean NOT NULL DEFAULT false,
-     CHECK (may_be_negative OR balance >= 0)
-   )`,
+     CONSTRAINT account_covered CHECK (may_be_negative OR balance >= 0),
+     CONSTRAINT account_exact CHECK (balance BETWEEN -9007199254740991 AND 9007199254740991)
+   ) WITH (fillfactor = 50)`,
   `CREATE TABLE transfer (
      id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
      at timestamptz NOT NULL DEFAULT now(),
-     from_account text NOT NULL REFERENCES account,
-     to_account text NOT NULL REFERENCES account,
-     amount bigint NOT NULL CHECK (amount > 0),
+     -- ledger_post makes the accounts; a foreign key would look for them again, for each transfer.
+     from_account text NOT NULL,
+     to_account text NOT NULL,
+     amount bigint NOT NULL CHECK (amount >= 0),
      kind text NOT NULL,
      job_id uuid,
      node_id bytea,
      note text NOT NULL DEFAULT '',
      -- Names what it pays for: the same thing is never paid twice.
-     once text UNIQUE
+     once text UNIQUE,
+     CHECK (from_account <> to_account)
    )`,
   `CREATE INDEX transfer_by_from ON transfer (from_account, id DESC)`,
   `CREATE INDEX transfer_by_to ON transfer (to_account, id DESC)`,
-  `INSERT INTO account (id, may_be_negative) VALUES ('issued', true), ('penalties', false)`,
+  `CREATE INDEX transfer_by_job ON transfer (job_id) WHERE job_id IS NOT NULL`,
+  `INSERT INTO account (id, may_be_negative)
+   VALUES ('issued', true), ('audit-fund', true), ('escrow', false), ('penalties', false)`,
+  // One poster at a time, from here to the end of its transaction: nearly all posts touch the escrow, so they would
+  // wait for one another anyway, and like this they cannot do so in a circle, however often a transaction posts.
+  `CREATE FUNCTION ledger_balances(accounts text[]) RETURNS TABLE (name text, held bigint) LANGUAGE plpgsql AS $$
+   BEGIN
+     PERFORM pg_advisory_xact_lock(4702389001);
+     RETURN QUERY SELECT account.id, account.balance FROM account WHERE account.id = ANY (accounts);
+   END $$`,
+  // Posts transfers, in their order, and gives those that were written: one whose \`once\` is known is not, one that is
+  // \`up_to\` moves what its account holds before this call if that is less, and is written even when that is nothing
+  // (if it has a \`once\`), so that its second coming moves nothing either.
+  `CREATE FUNCTION ledger_post(
+     from_accounts text[], to_accounts text[], amounts bigint[], up_tos boolean[],
+     kinds text[], job_ids uuid[], node_ids bytea[], notes text[], onces text[]
+   ) RETURNS SETOF transfer LANGUAGE plpgsql AS $$
+   DECLARE
+     moved transfer[];
+     short record;
+   BEGIN
+     PERFORM pg_advisory_xact_lock(4702389001);
+     INSERT INTO account (id)
+       SELECT DISTINCT name FROM unnest(from_accounts || to_accounts) AS name
+       WHERE NOT EXISTS (SELECT FROM account WHERE account.id = name)
+       ON CONFLICT DO NOTHING;
+     WITH given AS (
+       SELECT * FROM unnest(
+         from_accounts, to_accounts, amounts, up_tos, kinds, job_ids, node_ids, notes, onces
+       ) WITH ORDINALITY AS t (source, target, amount, up_to, kind, job_id, node_id, note, once, place)
+       WHERE NOT EXISTS (SELECT FROM transfer WHERE transfer.once = t.once)
+     ), sized AS (
+       SELECT given.*, CASE WHEN up_to THEN greatest(0, least(given.amount, account.balance - coalesce(
+         sum(given.amount) FILTER (WHERE up_to) OVER (
+           PARTITION BY source ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+         ), 0)))::bigint ELSE given.amount END AS size
+       FROM given JOIN account ON account.id = given.source
+     ), inserted AS (
+       INSERT INTO transfer (from_account, to_account, amount, kind, job_id, node_id, note, once)
+       SELECT source, target, size, kind, job_id, node_id, note, once FROM sized
+       WHERE size > 0 OR (up_to AND once IS NOT NULL) ORDER BY place
+       ON CONFLICT (once) DO NOTHING
+       RETURNING *
+     )
+     SELECT array_agg(inserted::transfer ORDER BY inserted.id) INTO moved FROM inserted;
+     SELECT account.id, account.balance, account.balance + changes.change AS after INTO short
+       FROM (
+         SELECT name, sum(change) AS change FROM (
+           SELECT from_account AS name, -amount::numeric AS change FROM unnest(moved)
+           UNION ALL SELECT to_account, amount FROM unnest(moved)
+         ) AS sides GROUP BY name
+       ) AS changes JOIN account ON account.id = changes.name
+       WHERE account.balance + changes.change < 0 AND NOT account.may_be_negative
+       ORDER BY account.id LIMIT 1;
+     IF FOUND THEN
+       RAISE EXCEPTION 'an account does not cover its transfers' USING
+         ERRCODE = 'AL001',
+         DETAIL = json_build_object('account', short.id, 'balance', short.balance, 'short', -short.after)::text;
+     END IF;
+     UPDATE account SET balance = account.balance + changes.change
+       FROM (
+         SELECT name, sum(change) AS change FROM (
+           SELECT from_account AS name, -amount::numeric AS change FROM unnest(moved)
+           UNION ALL SELECT to_account, amount FROM unnest(moved)
+         ) AS sides GROUP BY name
+       ) AS changes
+       WHERE account.id = changes.name;
+     RETURN QUERY SELECT * FROM unnest(moved);
+   END $$`,
 
   // --- what happened, and why -----------------------------------------------------------------------------------------
   `CREATE TABLE event (
@@ -237,7 +313,7 @@ export const NETWORK = [
    )`,
   // Key of the coordinators of this network, shared by its replicas; sealed elsewhere where that is asked for.
   `CREATE TABLE coordinator_key (
-     only boolean PRIMARY KEY DEFAULT true CHECK (only),
+     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
      key_type text NOT NULL,
      secret bytea NOT NULL
    )`,

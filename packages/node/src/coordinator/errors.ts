@@ -1,0 +1,18 @@
+/** Stable codes of the coordinator's books: credits, nodes, accounts, events, receipts. */
+import type { ErrorCode, ErrorEntry } from 'assay/core/errors'
+
+export const COORDINATOR_ERRORS = {
+  'ledger/insufficient': {
+    meaning: 'An account does not hold the credits that a transfer takes from it; nothing was moved.',
+    remedy: 'The message names the account and what is missing: deposit credits, or ask for less.',
+  },
+  'ledger/amount': {
+    meaning:
+      'An amount is not a whole number of credits from 0 on, or a balance would get too large to count.',
+    remedy: 'Use whole credits; all balances together stay below 2^53.',
+  },
+  'ledger/account': {
+    meaning: 'The name is not that of an account, or a transfer would go from an account to itself.',
+    remedy: 'Use submitter:NAME, node:ID, stake:ID, held:ID, escrow, penalties, audit-fund or issued.',
+  },
+} as const satisfies { readonly [code: ErrorCode]: ErrorEntry }
