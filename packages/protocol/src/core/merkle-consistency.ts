@@ -21,7 +21,7 @@ export interface ConsistencyClaim {
 }
 
 /** A node of the new tree: the leaves from `start` to before `end`. */
-interface Range {
+export interface Range {
   readonly start: number
   readonly end: number
 }
@@ -97,7 +97,7 @@ function foldConsistency(claim: ConsistencyClaim): {
 }
 
 /** The nodes of a proof, bottom up: SUBPROOF of the RFC, as a loop from the root down. */
-function consistencyRanges(oldSize: number, newSize: number): Range[] {
+export function consistencyRanges(oldSize: number, newSize: number): Range[] {
   const ranges: Range[] = []
   if (oldSize === 0) return ranges
   let start = 0
@@ -117,7 +117,7 @@ function consistencyRanges(oldSize: number, newSize: number): Range[] {
 }
 
 /** The largest power of two smaller than `size`, which is at least 2. */
-function largestPowerBelow(size: number): number {
+export function largestPowerBelow(size: number): number {
   return 2 ** (levelOf(size) - 1)
 }
 

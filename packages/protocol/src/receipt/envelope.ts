@@ -15,10 +15,14 @@ export const PAYLOAD_TYPE = 'application/vnd.in-toto+json'
 /** Cap on a payload: a receipt with all its indices listed has less than 200 KB. */
 export const MAX_PAYLOAD_BYTES = 2 ** 20
 
-const MAX_BASE64 = Math.ceil(MAX_PAYLOAD_BYTES / 3) * 4
+export interface EnvelopeLimits {
+  /** Of the payload; 2^20 unless told. */
+  readonly maxBytes?: number
+}
 
 const envelope = z.strictObject({
-  payload: z.string().check(z.maxLength(MAX_BASE64)),
+  // Its length is that of `maxBytes` in base64, checked before this.
+  payload: z.string(),
   payloadType: z.literal(PAYLOAD_TYPE),
   signatures: z.tuple([
     z.strictObject({
@@ -37,14 +41,17 @@ export function preAuthEncoding(payloadType: string, payload: Uint8Array): Uint8
   return concatBytes(utf8(`DSSEv1 ${type.length} `), type, utf8(` ${payload.length} `), payload)
 }
 
-export async function sealEnvelope(payload: Uint8Array, key: KeyPair): Promise<Envelope> {
-  if (payload.length > MAX_PAYLOAD_BYTES) {
-    throw new AssayError(
-      'receipt/malformed',
-      `expected at most ${MAX_PAYLOAD_BYTES} bytes, got ${payload.length}`,
-    )
-  }
-  const signature = await sign(key, preAuthEncoding(PAYLOAD_TYPE, payload))
+export async function sealEnvelope(
+  payload: Uint8Array,
+  key: KeyPair,
+  options: EnvelopeLimits & {
+    /** Signs; a service passes a native one. */
+    readonly signer?: typeof sign
+  } = {},
+): Promise<Envelope> {
+  const { maxBytes = MAX_PAYLOAD_BYTES, signer = sign } = options
+  if (payload.length > maxBytes) throw tooLarge(maxBytes, `${payload.length}`)
+  const signature = await signer(key, preAuthEncoding(PAYLOAD_TYPE, payload))
   return {
     payload: toBase64(payload),
     payloadType: PAYLOAD_TYPE,
@@ -59,9 +66,16 @@ export interface OpenedEnvelope {
   readonly signature: Uint8Array
 }
 
-/** Strict; throws `codec/schema` and `bytes/malformed`. The signature is the caller's to verify. */
-export function parseEnvelope(value: unknown): OpenedEnvelope {
+/** Strict; throws `codec/schema`, `bytes/malformed`, `receipt/malformed`. The signature is the caller's to verify. */
+export function parseEnvelope(value: unknown, options: EnvelopeLimits = {}): OpenedEnvelope {
+  const { maxBytes = MAX_PAYLOAD_BYTES } = options
+  const text = (value as { readonly payload?: unknown } | null)?.payload
+  if (typeof text === 'string' && text.length > 4 * Math.ceil(maxBytes / 3)) throw tooLarge(maxBytes, 'more')
   const { payload, signatures } = parseWith(envelope, value, 'receipt envelope')
   const [{ keyid, sig }] = signatures
   return { payload: fromBase64(payload), keyid, signature: fromBase64(sig) }
+}
+
+function tooLarge(maxBytes: number, got: string): AssayError {
+  return new AssayError('receipt/malformed', `expected a payload of at most ${maxBytes} bytes, got ${got}`)
 }
