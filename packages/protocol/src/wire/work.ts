@@ -19,7 +19,7 @@ export const onnxWork = z.strictObject({
   model: cid,
   /** `reproducible` agrees bit for bit; `native` is faster, and agrees within `tolerance` only. */
   runtime: z.enum(['reproducible', 'native']),
-  batch: z.enum(['first-axis', 'single']),
+  batch: z.enum(['first-axis', 'whole']),
   /** Largest difference of one float between honest machines; native only. */
   tolerance: z.optional(z.number().check(z.positive(), z.maximum(1))),
   /** Float elements of one row's outputs; needed with a tolerance. */
