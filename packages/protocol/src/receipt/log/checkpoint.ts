@@ -39,7 +39,7 @@ export interface VerifyLogOptions {
 }
 
 /** The text of a checkpoint, signed. Throws 'log/key' and 'log/malformed'. */
-export function signCheckpoint(
+export async function signCheckpoint(
   checkpoint: Checkpoint,
   key: KeyPair,
   options: {
