@@ -48,8 +48,11 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   /** With parameters in braces. */
   readonly path: string
-  /** Everybody, holders of a key with a scope, or a registered node that signs. */
-  readonly auth: 'public' | 'node' | 'verifier' | Scope
+  /**
+   * Everybody, holders of a key with a scope, or a registered node that signs. `enrolling`: signed by the key in the
+   * manifest that the body brings.
+   */
+  readonly auth: 'public' | 'enrolling' | 'node' | 'verifier' | Scope
   readonly summary: string
   readonly params?: z.ZodMiniObject
   readonly query?: z.ZodMiniObject
@@ -59,6 +62,8 @@ export interface Route {
   readonly status?: number
   /** Takes an `Idempotency-Key`: the same key and body give the first answer again. */
   readonly idempotent?: boolean
+  /** Takes one `Range` of bytes. */
+  readonly takesRange?: boolean
 }
 
 const limit = z.optional(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE)))
@@ -158,6 +163,7 @@ export const ROUTES = {
     summary: 'A model, module, input, output or proof; takes Range',
     params: byCid,
     response: 'bytes',
+    takesRange: true,
   },
   readBlob: {
     method: 'GET',
@@ -166,6 +172,7 @@ export const ROUTES = {
     summary: 'A blob of the account: uploaded by it, or a result of its jobs; takes Range',
     params: byCid,
     response: 'bytes',
+    takesRange: true,
   },
 
   submitJob: {
@@ -273,7 +280,7 @@ export const ROUTES = {
   registerNode: {
     method: 'POST',
     path: '/v1/nodes',
-    auth: 'public',
+    auth: 'enrolling',
     summary: 'Register or renew a node: signed by the key in the manifest',
     body: z.strictObject({ manifest, enrolment: z.string().check(z.maxLength(256)) }),
     response: nodeView,
