@@ -29,7 +29,7 @@ import {
   unpackSegment,
   type WorkerSetup,
 } from './piece.ts'
-import { pieceSize } from './piece-size.ts'
+import { pieceSize } from '../work/piece-size.ts'
 
 /** More threads than any machine here has cores: a larger number is a slip. */
 const MAX_WORKERS = 256
