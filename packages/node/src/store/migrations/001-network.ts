@@ -13,6 +13,15 @@ export const NETWORK = [
      blob_bytes bigint NOT NULL,
      created_at timestamptz NOT NULL DEFAULT now()
    )`,
+  // What counts against a quota, kept by admission and settlement (coordinator/quota.ts, ledger.ts).
+  `CREATE TABLE submitter_usage (
+     submitter text PRIMARY KEY REFERENCES submitter,
+     -- Segments of the jobs that have not ended.
+     open_segments bigint NOT NULL DEFAULT 0,
+     -- Jobs of the last minute, as a level that sinks evenly; as of level_at.
+     job_level double precision NOT NULL DEFAULT 0,
+     level_at timestamptz NOT NULL DEFAULT now()
+   ) WITH (fillfactor = 50)`,
   `CREATE TABLE api_key (
      id text PRIMARY KEY,
      submitter text NOT NULL REFERENCES submitter,
@@ -65,22 +74,30 @@ export const NETWORK = [
      created_at timestamptz NOT NULL DEFAULT now(),
      PRIMARY KEY (cid, submitter)
    )`,
+  `CREATE INDEX blob_owner_by_submitter ON blob_owner (submitter) INCLUDE (size_bytes)`,
 
   // --- jobs --------------------------------------------------------------------------------------------------------
+  // Who holds the lock of a job's row decides over its dispatches; only leases and their renewal go without. Locks are
+  // taken in the order job, dispatch, verification, submitter_load, node, ledger, each by ascending key.
   `CREATE TABLE job (
      id uuid PRIMARY KEY,
      submitter text NOT NULL REFERENCES submitter,
      state text NOT NULL CHECK (state IN ('submitted', 'running', 'accepted', 'failed', 'cancelled', 'expired')),
      spec jsonb NOT NULL,
-     work_kind text NOT NULL,
+     -- What a node must be able to run (coordinator/life/queue.ts).
+     queue text NOT NULL,
      input_cid text NOT NULL,
      input_inline bytea,
      segments integer NOT NULL,
-     -- Segments whose first dispatch is accepted, counted in the transaction that accepts them.
+     -- Segments that have their first dispatch: cut in chunks where there are many.
+     segmented integer NOT NULL DEFAULT 0,
+     -- Segments that are accepted, counted in the transaction that accepts them.
      accepted_segments integer NOT NULL DEFAULT 0,
      audits integer NOT NULL DEFAULT 0,
      faults integer NOT NULL DEFAULT 0,
      priority smallint NOT NULL,
+     -- Place of its first segment in the order of its queue (coordinator/life/turns.ts).
+     first_position bigint NOT NULL,
      -- 32 random bytes: audits and samples are drawn from them, leases' nonces derived. Published in the receipt.
      seed_secret bytea NOT NULL,
      seed_commitment bytea NOT NULL,
@@ -92,23 +109,50 @@ export const NETWORK = [
      submitted_at timestamptz NOT NULL DEFAULT now(),
      deadline_at timestamptz NOT NULL,
      ended_at timestamptz,
+     -- It ended, and dispatches of it may still be queued or leased.
+     to_clear boolean NOT NULL DEFAULT false,
      output_root bytea,
      receipt_state text NOT NULL DEFAULT 'none' CHECK (receipt_state IN ('none', 'pending', 'ready'))
-   )`,
+   ) WITH (fillfactor = 80)`,
   `CREATE INDEX job_by_submitter ON job (submitter, id DESC)`,
   `CREATE INDEX job_open_by_deadline ON job (deadline_at) WHERE state IN ('submitted', 'running')`,
+  `CREATE INDEX job_to_segment ON job (id) WHERE segmented < segments AND state IN ('submitted', 'running')`,
+  `CREATE INDEX job_to_clear ON job (id) WHERE to_clear`,
   `CREATE INDEX job_to_seal ON job (id) WHERE receipt_state = 'pending'`,
+  // What counts against the quotas of a submitter: segments of jobs that have not ended, jobs of one minute.
+  `CREATE TABLE submitter_load (
+     submitter text PRIMARY KEY,
+     open_segments bigint NOT NULL DEFAULT 0,
+     minute bigint NOT NULL DEFAULT 0,
+     jobs integer NOT NULL DEFAULT 0
+   ) WITH (fillfactor = 50)`,
+  // Fairness: where the last segment of a submitter stands in a queue, and where the last of all does ('').
+  `CREATE TABLE queue_position (
+     queue text NOT NULL,
+     priority smallint NOT NULL,
+     submitter text NOT NULL,
+     position bigint NOT NULL,
+     PRIMARY KEY (queue, priority, submitter)
+   ) WITH (fillfactor = 50)`,
 
-  // One run of one segment: ordinal 0 is the first, 1 the re-dispatch, 2 the third that decides.
+  // One run of one segment: ordinal 0 is the first, further ones compare with it, decide, or replace what was found
+  // wrong. No foreign keys: rows are made under the lock of their job, jobs are not deleted, and each row would pay
+  // for the look. Ids carry the time of the job, whenever they are made, so that a re-run looks like a first run.
   `CREATE TABLE dispatch (
      id uuid PRIMARY KEY,
-     job_id uuid NOT NULL REFERENCES job,
+     job_id uuid NOT NULL,
      segment integer NOT NULL,
      ordinal smallint NOT NULL DEFAULT 0,
      state text NOT NULL CHECK (state IN
        ('queued', 'leased', 'committed', 'accepted', 'rejected', 'poisoned', 'cancelled')),
-     work_kind text NOT NULL,
+     queue text NOT NULL,
+     -- The operator who may have it; '' is anybody, and null nobody until it is assigned again.
+     reserved_for text DEFAULT '',
+     reserved_until timestamptz,
      priority smallint NOT NULL,
+     turn bigint NOT NULL,
+     deadline_at timestamptz NOT NULL,
+     lease_seconds smallint NOT NULL,
      -- Grows with each lease; the fencing token.
      fence integer NOT NULL DEFAULT 0,
      attempts smallint NOT NULL DEFAULT 0,
@@ -117,34 +161,54 @@ export const NETWORK = [
      lease_expires_at timestamptz,
      -- Operators that must not get it: those of the other runs of the segment.
      excluded_operators text[] NOT NULL DEFAULT '{}',
-     -- The result, from commitment on. The signature is that of the batch; the path its place in there.
+     -- Operators that had it and did not deliver: others are asked first.
+     avoided_operators text[] NOT NULL DEFAULT '{}',
+     -- The result, from commitment on. The signature is that of the batch; the index its place in there.
      commitment bytea,
-     result_digest bytea,
+     -- SHA-256 of the encoded rows.
      output_digest bytea,
+     -- Of a result with a proof; that of another follows from the output.
+     result_digest bytea,
      output_inline bytea,
      output_cid text,
      sampling jsonb,
      batch_id uuid,
-     batch_index integer,
+     batch_index smallint,
      committed_at timestamptz,
      elapsed_ms real,
-     -- What its validation still waits for: 'sampling', 'redundancy'.
-     waits_for text[] NOT NULL DEFAULT '{}',
+     -- The shares with which it was drawn for a second run, and for the verifier: null where it was not drawn at all.
+     audit_rate double precision,
+     sampling_rate double precision,
+     -- Compared with another run, or looked at by a verifier.
      audited boolean NOT NULL DEFAULT false,
      -- A run that the job did not ask for: the coordinator pays for it (coordinator/ledger.ts).
      forced boolean NOT NULL DEFAULT false,
      reason text,
      UNIQUE (job_id, segment, ordinal)
-   ) WITH (fillfactor = 70)`,
+   ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1)`,
   // What a lease looks for, in the order in which it is given.
-  `CREATE INDEX dispatch_queue ON dispatch (work_kind, priority DESC, id) WHERE state = 'queued'`,
+  `CREATE INDEX dispatch_queue ON dispatch (queue, reserved_for, priority DESC, turn, deadline_at)
+   WHERE state = 'queued'`,
+  `CREATE INDEX dispatch_reserved ON dispatch (reserved_until) WHERE state = 'queued' AND reserved_until IS NOT NULL`,
   `CREATE INDEX dispatch_leased ON dispatch (lease_expires_at) WHERE state = 'leased'`,
   `CREATE INDEX dispatch_by_node ON dispatch (node_id) WHERE state = 'leased'`,
+  // Segments with runs to compare, or with a verdict: whoever commits one of them leaves a note.
+  `CREATE TABLE undecided (
+     job_id uuid NOT NULL,
+     segment integer NOT NULL,
+     since timestamptz NOT NULL,
+     PRIMARY KEY (job_id, segment)
+   )`,
+  `CREATE INDEX undecided_by_time ON undecided (since)`,
+  // A version 7 UUID of the time given, the rest random.
+  `CREATE FUNCTION uuid_at(unix_ms bigint) RETURNS uuid LANGUAGE sql VOLATILE AS $$
+     SELECT encode(set_byte(bytes, 6, (get_byte(bytes, 6) & 15) | 112), 'hex')::uuid
+     FROM (SELECT substring(int8send(unix_ms) FROM 3) || substring(uuid_send(gen_random_uuid()) FROM 7) AS bytes) AS made
+   $$`,
   // One signature over the results of one answer (core/poe-batch.ts).
   `CREATE TABLE result_batch (
      id uuid PRIMARY KEY,
      node_id bytea NOT NULL,
-     public_key jsonb NOT NULL,
      signature bytea NOT NULL,
      -- All commitments in order, 32 bytes each.
      commitments bytea NOT NULL,
@@ -152,8 +216,8 @@ export const NETWORK = [
    )`,
   // Checks that the verifier service has to do, does or did.
   `CREATE TABLE verification (
-     dispatch_id uuid PRIMARY KEY REFERENCES dispatch,
-     job_id uuid NOT NULL REFERENCES job,
+     dispatch_id uuid PRIMARY KEY,
+     job_id uuid NOT NULL,
      state text NOT NULL CHECK (state IN ('queued', 'leased', 'verified', 'rejected', 'cancelled')),
      fence integer NOT NULL DEFAULT 0,
      attempts smallint NOT NULL DEFAULT 0,
@@ -286,6 +350,14 @@ export const NETWORK = [
    )`,
   `CREATE INDEX event_by_job ON event (job_id, id) WHERE job_id IS NOT NULL`,
   `CREATE INDEX event_by_node ON event (node_id, id DESC) WHERE node_id IS NOT NULL`,
+
+  // How far the ids of events were drawn, and then which transactions were running (coordinator/events.ts). Two
+  // statements in this order, each with a snapshot of its own.
+  `CREATE FUNCTION event_horizon(OUT last bigint, OUT oldest text, OUT next text) LANGUAGE plpgsql AS $$
+   BEGIN
+     SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO last FROM event_id_seq;
+     SELECT pg_snapshot_xmin(now), pg_snapshot_xmax(now) INTO oldest, next FROM pg_current_snapshot() AS now;
+   END $$`,
 
   // --- receipts and their log -------------------------------------------------------------------------------------------
   `CREATE TABLE receipt (
