@@ -29,6 +29,11 @@ export interface SprtRates extends FaultRates {
   readonly beta: number
 }
 
+/** A one-sided test for ever: max(0, S + evidence), which raises an alarm at the threshold. */
+export interface CusumRates extends FaultRates {
+  readonly threshold: number
+}
+
 export interface SprtBounds {
   /** Trusted at or below; negative. */
   readonly trust: number

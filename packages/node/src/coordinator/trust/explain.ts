@@ -22,19 +22,18 @@ export function promoted(reputation: Reputation, config: ReputationConfig): Deci
   }
 }
 
-export function suspected(reputation: Reputation, config: ReputationConfig): Decision {
-  const perFault = evidenceOf(config)
-  const needed = Math.ceil(reputation.cusum / -perFault.clean)
+export function suspected(reputation: Reputation, { cusum }: ReputationConfig): Decision {
+  const needed = Math.ceil(reputation.cusum / -evidenceOf(cusum).clean)
   return {
     code: 'suspected',
     reason:
-      `failed an audit while trusted: evidence of cheating ${figure(reputation.cusum)} of ` +
-      `${figure(config.cusumThreshold)} that quarantine takes. Every result is audited until ${count(needed, 'clean audit')} ` +
-      'in a row take it back to 0',
+      `failed an audit while trusted: evidence of cheating ${figure(reputation.cusum)}, quarantined at ` +
+      `${figure(cusum.threshold)}. Every result is audited now, and fewer as clean audits take the evidence away; ` +
+      `${needed} of them take all of it`,
     detail: {
       ...figuresOf(reputation),
       evidence: reputation.cusum,
-      threshold: config.cusumThreshold,
+      threshold: cusum.threshold,
       cleanNeeded: needed,
     },
   }
@@ -116,8 +115,8 @@ export function explainReputation(reputation: Reputation, config: ReputationConf
     }
     case 'trusted':
       return (
-        `trusted: evidence of cheating ${figure(cusum)}, quarantined at ${figure(config.cusumThreshold)}; ${record}` +
-        (cusum > 0 ? '; every result is audited until it is 0 again' : '')
+        `trusted: evidence of cheating ${figure(cusum)}, quarantined at ${figure(config.cusum.threshold)}; ${record}` +
+        (cusum > 0 ? '; audited more until it is 0 again' : '')
       )
     case 'quarantined':
       return `in quarantine number ${quarantines}, gets no work; ${record}`

@@ -6,7 +6,7 @@ import { parseWith } from 'assay/core/codec'
 import { AssayError, attempt, type Json } from 'assay/core/errors'
 import { STANDINGS } from 'assay/wire/manifest'
 import * as z from 'zod/mini'
-import type { FaultRates, SprtRates } from './evidence.ts'
+import type { CusumRates, SprtRates } from './evidence.ts'
 
 export type Standing = (typeof STANDINGS)[number]
 
@@ -46,11 +46,12 @@ export interface Reputation {
  */
 export type Outcome = 'clean' | 'fault' | 'malformed' | 'flagged' | 'excused' | 'delivered' | 'late'
 
+/** `p0` to `beta` are those of promotion. */
 export interface ReputationConfig extends SprtRates {
-  /** Evidence at which a trusted node is quarantined: `thresholdFor` of run-length.ts. */
-  readonly cusumThreshold: number
-  /** Shares of answers that a good and a useless node are late with, and the evidence at which it is paused. */
-  readonly lateness: FaultRates & { readonly threshold: number }
+  /** Of a trusted node; the threshold comes from `thresholdFor` of run-length.ts. */
+  readonly cusum: CusumRates
+  /** The same over answers that come late. */
+  readonly lateness: CusumRates
   /** The quarantine of this number is for good. */
   readonly maxQuarantines: number
   /** Length of the first quarantine; each further one is twice as long. Also of a pause. */
@@ -58,22 +59,25 @@ export interface ReputationConfig extends SprtRates {
 }
 
 /**
- * An honest node may fail one audit in a thousand; one that fails one in twenty is to be found.
+ * An honest node may fail one audit in a thousand; one that fails one in twenty is not to be trusted, and one that is
+ * trusted and fails one in a hundred is to be found.
  *
- * | | honest (0.1 %) | cheat (5 %) | cheat (all) |
- * |---|---|---|---|
- * | probation: ends trusted | 99.97 %, after 100 audits | 0.98 % | never |
- * | trusted: audits to quarantine | 107,621 | 55 | 2 |
+ * | | honest (0.1 %) | 1 % | 5 % | all |
+ * |---|---|---|---|---|
+ * | probation: ends trusted | 99.97 % | 79.4 % | 0.98 % | never |
+ * | probation: audits | 100 | 188 | 57 | 2 |
+ * | trusted: audits to quarantine | 100,549 | 403 | 60 | 3 |
  *
  * The threshold is the smallest at which an honest node runs 100,000 audits between false alarms: at one audit in
- * twenty results, two million results.
+ * twenty results, two million results. The rate of 1 % makes evidence last: one failure takes 255 clean audits to be
+ * forgotten, so that a node which cheats, waits until it is audited less, and cheats again adds up its failures.
  */
 export const DEFAULT_REPUTATION: ReputationConfig = {
   p0: 0.001,
   p1: 0.05,
   alpha: 0.001,
   beta: 0.01,
-  cusumThreshold: 7.48,
+  cusum: { p0: 0.001, p1: 0.01, threshold: 5.84 },
   // One answer in twenty late is a slow network, one in two is of no use; 10,000 answers between false pauses.
   lateness: { p0: 0.05, p1: 0.5, threshold: 7.29 },
   maxQuarantines: 3,
@@ -99,7 +103,7 @@ export const NEW_REPUTATION: Reputation = {
 
 export type DecisionCode =
   | 'promoted'
-  /** A trusted node failed: all its results are audited until the evidence is gone. */
+  /** A trusted node failed: it is audited in full, and less as clean audits take the evidence away (audit.ts). */
   | 'suspected'
   | 'cleared'
   | 'quarantined'

@@ -4,7 +4,8 @@
  * A node begins on *probation*. Wald's sequential test weighs its audits until it is *trusted* or *quarantined*. Of a
  * trusted node a CUSUM is kept: evidence of cheating adds up, evidence of honesty only takes away what is there and
  * never goes below 0, so that good conduct cannot be banked: a node that was honest a million times is caught as soon
- * as one that was honest a hundred times. A quarantined node gets no work; it returns to probation, and is audited in
+ * as one that was honest a hundred times. Evidence is forgotten slowly, and a node is audited the more of it there is
+ * (audit.ts). A quarantined node gets no work; it returns to probation, and is audited in
  * full until it is trusted again; quarantined too often, it is *banned*.
  *
  *     probation ──promoted──> trusted          probation, trusted ──quarantined──> quarantined
@@ -12,7 +13,10 @@
  *     quarantined, banned ──pardoned──> what it was before, when its faults turn out to be no fault (cohort.ts)
  *
  * Being late is no sign of cheating and changes no standing: a CUSUM of its own pauses nodes that take work and do not
- * deliver. Everything here is plain data in and out; time and money are the coordinator's.
+ * deliver.
+ *
+ * Who cheats so rarely that its audits are clean hundreds of times between two failures is not quarantined: it pays for
+ * each failure, and the deterrence inequality (core/deterrence.ts) says whether that is a loss. Everything here is plain data in and out; time and money are the coordinator's.
  */
 import { type Evidence, evidenceOf, sprtBounds } from './evidence.ts'
 import * as say from './explain.ts'
@@ -74,6 +78,7 @@ export function pardon(
   config: ReputationConfig,
 ): Observed {
   const taken = Math.min(faults, reputation.failures)
+  if (taken === 0) return { next: reputation }
   const base: Reputation = {
     ...reputation,
     cusum: 0,
@@ -135,11 +140,10 @@ function onProbation(reputation: Reputation, isFault: boolean, config: Reputatio
 
 function whileTrusted(reputation: Reputation, isFault: boolean, config: ReputationConfig): Observed {
   const before = reputation.cusum
-  const cusum = step(before, isFault, evidenceOf(config))
+  const { threshold } = config.cusum
+  const cusum = step(before, isFault, evidenceOf(config.cusum))
   const next: Reputation = { ...reputation, cusum }
-  if (cusum >= config.cusumThreshold) {
-    return quarantine(next, 'trusted', { value: cusum, threshold: config.cusumThreshold }, config)
-  }
+  if (cusum >= threshold) return quarantine(next, 'trusted', { value: cusum, threshold }, config)
   if (before === 0 && cusum > 0) return { next, decision: say.suspected(next, config) }
   if (before > 0 && cusum === 0) return { next, decision: say.cleared(next) }
   return { next }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { evidenceOf, type SprtRates, sprtBounds, sprtStreaks } from './evidence.ts'
 import { DEFAULT_REPUTATION } from './reputation-state.ts'
-import { cusumResultsToAlarm, cusumRunLength, sprtFigures, thresholdFor } from './run-length.ts'
+import { cusumResults, cusumRunLength, sprtFigures, thresholdFor } from './run-length.ts'
 
 const rates = (p0: number, p1: number, alpha = 0.001, beta = 0.01): SprtRates => ({ p0, p1, alpha, beta })
 const refused = expect.objectContaining({ code: 'trust/config' })
@@ -87,12 +87,16 @@ describe('the CUSUM', () => {
     expect(thresholds).toEqual(thresholds.toSorted((a, b) => a - b))
   })
 
-  it('counts results where only a share is audited at rest', () => {
-    const rest = (rateAtRest: number) => cusumResultsToAlarm(cusum(7.48), { faultRate: 0.2, rateAtRest })
-    expect(rest(1)).toBeCloseTo(cusumRunLength(cusum(7.48), 0.2), 9)
-    expect(rest(0.05)).toBeGreaterThan(rest(0.1))
-    // The wait for the first audited failure grows, what follows it does not.
-    expect(rest(0.05)).toBeLessThan(rest(1) * 20)
+  it('counts results where only a share of them is audited', () => {
+    const results = (auditRate: (evidence: number) => number) =>
+      cusumResults(cusum(7.48), { faultRate: 0.2, auditRate })
+    const audits = cusumRunLength(cusum(7.48), 0.2)
+    expect(results(() => 1)).toBeCloseTo(audits, 9)
+    expect(results(() => 0.05)).toBeCloseTo(20 * audits, 9)
+    // Audited in full as soon as there is evidence: the wait for the first audited failure grows, the rest does not.
+    const alert = results((evidence) => (evidence > 0 ? 1 : 0.05))
+    expect(alert).toBeGreaterThan(audits + 19 / 0.2)
+    expect(alert).toBeLessThan(20 * audits)
   })
 
   it('refuses thresholds and rates out of range', () => {
@@ -105,13 +109,13 @@ describe('the CUSUM', () => {
 
 describe('the defaults', () => {
   it('are derived from run lengths, as their docblock says', () => {
-    const { p0, p1, cusumThreshold, lateness } = DEFAULT_REPUTATION
-    expect(thresholdFor({ p0, p1 }, 100_000)).toBe(cusumThreshold)
+    const { p0, p1, cusum, lateness } = DEFAULT_REPUTATION
+    expect(thresholdFor(cusum, 100_000)).toBe(cusum.threshold)
     expect(thresholdFor(lateness, 10_000)).toBe(lateness.threshold)
-    const length = (rate: number) => Math.round(cusumRunLength({ p0, p1, threshold: cusumThreshold }, rate))
-    expect([p0, p1, 1].map(length)).toEqual([107_621, 55, 2])
-    const honest = sprtFigures(DEFAULT_REPUTATION, p0)
-    expect([honest.trusted.toFixed(4), honest.audits.toFixed(0)]).toEqual(['0.9997', '100'])
-    expect(sprtFigures(DEFAULT_REPUTATION, p1).trusted.toFixed(4)).toBe('0.0098')
+    const length = (rate: number) => Math.round(cusumRunLength(cusum, rate))
+    expect([p0, 0.01, p1, 1].map(length)).toEqual([100_549, 403, 60, 3])
+    const rows = [p0, 0.01, p1, 1].map((rate) => sprtFigures(DEFAULT_REPUTATION, rate))
+    expect(rows.map(({ trusted }) => trusted.toFixed(4))).toEqual(['0.9997', '0.7944', '0.0098', '0.0000'])
+    expect(rows.map(({ audits }) => Math.round(audits))).toEqual([100, 188, 57, 2])
   })
 })

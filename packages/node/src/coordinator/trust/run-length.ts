@@ -4,11 +4,18 @@
  * After f failures and n clean audits the evidence is f·fault + n·clean (evidence.ts), so both tests are walks on a
  * lattice, and their figures are sums over it, not approximations by boundary crossings. For the CUSUM an excursion
  * begins at 0 with a failure and ends at 0 or at the threshold; runs are excursions in a row, which gives the
- * average run length (ARL) as (expected length of an excursion and the wait for it) / (probability that it ends in
- * an alarm). Written for planning and tests; no decision calls it.
+ * average run length (ARL) as (expected wait for an excursion and its length) / (probability that it ends in an
+ * alarm). Written for planning and tests; no decision calls it.
  */
 import { AssayError } from 'assay/core/errors'
-import { evidenceOf, type FaultRates, type SprtRates, sprtBounds } from './evidence.ts'
+import {
+  type CusumRates,
+  type Evidence,
+  evidenceOf,
+  type FaultRates,
+  type SprtRates,
+  sprtBounds,
+} from './evidence.ts'
 
 /** Failures in one excursion beyond which it counts as an alarm; none comes near it at any rate worth asking for. */
 const MAX_FAULTS = 300
@@ -19,26 +26,28 @@ const MAX_AUDITS = 1_000_000
 /** Beyond 10^12 audits a false alarm has no meaning. */
 const LONGEST_RUN = 1e12
 
-export interface CusumRates extends FaultRates {
-  readonly threshold: number
-}
-
 /** Expected audits until the CUSUM reaches its threshold, for a node that fails each audit with `faultRate`. */
 export function cusumRunLength({ threshold, ...rates }: CusumRates, faultRate: number): number {
-  const { audits, alarm } = excursion(threshold, evidenceOf(rates), assertRate(faultRate))
-  return (1 / faultRate + audits) / alarm
+  const { length, alarm } = excursion(
+    threshold,
+    { ...evidenceOf(rates), rate: assertRate(faultRate) },
+    () => 1,
+  )
+  return (1 / faultRate + length) / alarm
 }
 
 /**
- * The same in results, where only the share `rateAtRest` of them is audited while the evidence is 0, and all are once
- * it is not (audit.ts).
+ * The same in results: `auditRate(S)` of them are audited while the evidence is S, above 0 and at most 1. A node that
+ * gives wrong results at `faultRate` gives that many results until it is quarantined.
  */
-export function cusumResultsToAlarm(
+export function cusumResults(
   { threshold, ...rates }: CusumRates,
-  { faultRate, rateAtRest }: { readonly faultRate: number; readonly rateAtRest: number },
+  { faultRate, auditRate }: { readonly faultRate: number; readonly auditRate: (evidence: number) => number },
 ): number {
-  const { audits, alarm } = excursion(threshold, evidenceOf(rates), assertRate(faultRate))
-  return (1 / (faultRate * assertRate(rateAtRest)) + audits) / alarm
+  const resultsAt = (level: number) => 1 / assertRate(auditRate(level))
+  const walk = { ...evidenceOf(rates), rate: assertRate(faultRate) }
+  const { length, alarm } = excursion(threshold, walk, resultsAt)
+  return (resultsAt(0) / faultRate + length) / alarm
 }
 
 /**
@@ -65,21 +74,22 @@ export function thresholdFor(rates: FaultRates, honestAudits: number): number {
 }
 
 interface Excursion {
-  /** Expected audits from the failure that begins it (not counted) to its end. */
-  readonly audits: number
+  /** Expected sum of what its steps cost, from the failure that begins it (not counted) to its end. */
+  readonly length: number
   /** Probability that it ends in an alarm. */
   readonly alarm: number
 }
 
+const ALARM: Excursion = { length: 0, alarm: 1 }
+const ZERO: Excursion = { length: 0, alarm: 0 }
+
 /** From one failure at 0 to 0 or to the threshold: backwards over the lattice, from many failures to one. */
 function excursion(
   threshold: number,
-  { fault, clean }: ReturnType<typeof evidenceOf>,
-  rate: number,
+  { fault, clean, rate }: Evidence & { readonly rate: number },
+  costAt: (level: number) => number,
 ): Excursion {
   if (!(threshold > 0)) throw new AssayError('trust/config', `expected a threshold above 0, got ${threshold}`)
-  const ALARM: Excursion = { audits: 0, alarm: 1 }
-  const ZERO: Excursion = { audits: 0, alarm: 0 }
   if (fault >= threshold) return ALARM
   const levelOf = (faults: number, cleans: number) => faults * fault + cleans * clean
   let next: { readonly first: number; readonly row: readonly Excursion[] } | undefined
@@ -93,7 +103,7 @@ function excursion(
       const higher = levelOf(faults + 1, cleans) >= threshold ? ALARM : next?.row[cleans - next.first]
       const afterFault = higher ?? ALARM
       row[cleans - first] = {
-        audits: 1 + (1 - rate) * afterClean.audits + rate * afterFault.audits,
+        length: costAt(levelOf(faults, cleans)) + (1 - rate) * afterClean.length + rate * afterFault.length,
         alarm: (1 - rate) * afterClean.alarm + rate * afterFault.alarm,
       }
     }

@@ -1,0 +1,153 @@
+/**
+ * What share of a node's results is audited, and why.
+ *
+ * The largest of: the floor; the share that the job asks for; the share at which cheating loses money on this job
+ * (core/deterrence.ts), where stake and reward make that possible; and what the node's standing asks for: all of it
+ * on probation, and of a trusted node the more the nearer its evidence is to that of one fresh failure. Whether a
+ * result is drawn at that share is decided elsewhere, by a draw that anybody can repeat
+ * (assay/method/redundancy/audit).
+ *
+ * An audit catches a colluding cheat only if the second and the third node are both outside of the collusion, so the
+ * detection d of the inequality is 1 - r (assay/method/redundancy/security).
+ */
+import { auditRateToDeter, cheatingLoses, largestHonestStake } from 'assay/core/deterrence'
+import { AssayError } from 'assay/core/errors'
+import { evidenceOf } from './evidence.ts'
+import type { Reputation, ReputationConfig } from './reputation-state.ts'
+
+export interface AuditPolicy {
+  /** No node and no job is audited less, 0 … 1. */
+  readonly floor: number
+  /** For nodes on their first probation; those that return from quarantine are audited in full. */
+  readonly probationRate: number
+  /** r: share of the nodes that is assumed to collude, 0 … 1. */
+  readonly colludingShare: number
+  /** phi: share of audits that accuse an honest node, 0 … 1. */
+  readonly falseAlarmRate: number
+  /** The deterring rate is exceeded by this factor, at least 1: at the rate itself cheating breaks even. */
+  readonly margin: number
+}
+
+export const DEFAULT_AUDIT_POLICY: AuditPolicy = {
+  floor: 0.01,
+  probationRate: 1,
+  colludingShare: 0.1,
+  falseAlarmRate: 0.0001,
+  margin: 1.1,
+}
+
+/** What is at stake in one result; one unit of money. */
+export interface AuditTerms {
+  readonly reputation: Reputation
+  /** What the submitter asks for, 0 … 1. */
+  readonly jobShare: number
+  /** What the node loses beyond the reward when it is caught. */
+  readonly stake: number
+  readonly reward: number
+  /** What computing the result costs the node; the reward where nothing better is known. */
+  readonly computeCost: number
+}
+
+export interface AuditPlan {
+  /** 0 … 1; never below the floor. */
+  readonly rate: number
+  readonly because: 'probation' | 'returned' | 'suspicion' | 'deterrence' | 'job' | 'floor'
+  /** Whether cheating on this result loses money at the rate. */
+  readonly deters: boolean
+  /** Whether honest work still pays at the rate, false alarms included. */
+  readonly honestPays: boolean
+}
+
+export interface TrustPolicy {
+  readonly reputation: ReputationConfig
+  readonly audit: AuditPolicy
+}
+
+/** @throws AssayError 'trust/config' for a policy out of range, 'statistics/parameters' for terms out of range. */
+export function auditPlan(terms: AuditTerms, policy: TrustPolicy): AuditPlan {
+  assertAuditPolicy(policy.audit)
+  const { stake, reward, computeCost } = terms
+  const { falseAlarmRate, colludingShare } = policy.audit
+  const economics = {
+    stake,
+    reward,
+    computeCost,
+    colludingShare,
+    falseAlarmRate,
+    detection: 1 - colludingShare,
+  }
+  const isDeterrable = cheatingLoses({ ...economics, auditRate: 1 })
+  const deterring = isDeterrable ? Math.min(1, auditRateToDeter(economics) * policy.audit.margin) : 0
+  const { reason, rate: byStanding } = standingRate(terms.reputation, policy)
+  const rates: readonly (readonly [AuditPlan['because'], number])[] = [
+    ['floor', policy.audit.floor],
+    [reason, byStanding],
+    ['deterrence', deterring],
+    ['job', assertRate('jobShare', terms.jobShare)],
+  ]
+  const [because, rate] = rates.reduce((most, next) => (next[1] > most[1] ? next : most))
+  return {
+    rate,
+    because,
+    deters: isDeterrable && cheatingLoses({ ...economics, auditRate: rate }),
+    honestPays: stake <= largestHonestStake({ ...economics, auditRate: rate }),
+  }
+}
+
+/** Only the number. */
+export function auditRate(terms: AuditTerms, policy: TrustPolicy): number {
+  return auditPlan(terms, policy).rate
+}
+
+/** The plan in words. */
+export function explainAuditPlan({ rate, because, deters, honestPays }: AuditPlan): string {
+  const share = `${Number((100 * rate).toPrecision(3))} % of its results are audited`
+  const notes = [
+    ...(deters ? [] : ['cheating would pay: the stake is too small for any rate']),
+    ...(honestPays ? [] : ['honest work does not pay: lower the stake or the false alarms']),
+  ]
+  return [`${share}: ${REASONS[because]}`, ...notes].join('; ')
+}
+
+const REASONS: Readonly<Record<AuditPlan['because'], string>> = {
+  probation: 'it is on probation',
+  returned: 'it is back from quarantine',
+  suspicion: 'it failed an audit, and the evidence is not gone',
+  deterrence: 'so that cheating loses money',
+  job: 'the job asks for it',
+  floor: 'no node is audited less',
+}
+
+/**
+ * Whether a node may run audits: as second or as third. Nodes on probation may not, as long as there are enough trusted
+ * ones: else newcomers, which cost nothing to make, would vote on the results of others.
+ */
+export function mayAudit({ standing }: Pick<Reputation, 'standing'>): boolean {
+  return standing === 'trusted'
+}
+
+function standingRate(
+  { standing, cusum, quarantines }: Reputation,
+  policy: TrustPolicy,
+): { readonly reason: AuditPlan['because']; readonly rate: number } {
+  if (standing !== 'trusted') {
+    return quarantines > 0
+      ? { reason: 'returned', rate: 1 }
+      : { reason: 'probation', rate: policy.audit.probationRate }
+  }
+  const fresh = evidenceOf(policy.reputation.cusum).fault
+  return { reason: 'suspicion', rate: Math.min(1, cusum / fresh) }
+}
+
+function assertAuditPolicy({ margin, ...rates }: AuditPolicy): void {
+  for (const [name, rate] of Object.entries(rates)) assertRate(name, rate)
+  if (margin >= 1 && margin < Number.POSITIVE_INFINITY) return
+  throw new AssayError('trust/config', `expected a margin of 1 or more, got ${margin}`)
+}
+
+function assertRate(name: string, rate: number): number {
+  if (rate >= 0 && rate <= 1) return rate
+  throw new AssayError('trust/config', `expected ${name} from 0 to 1, got ${rate}`, {
+    detail: { field: name, got: String(rate) },
+  })
+}
