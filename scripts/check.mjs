@@ -9,6 +9,7 @@ const STEPS = [
   ['dead code', 'node_modules/knip/bin/knip.js', '--no-progress'],
   ['package', 'scripts/check-package.mjs'],
   ['docs', 'scripts/make-docs.mjs', '--check'],
+  ['openapi', 'scripts/check-openapi.mjs'],
 ]
 
 prepare()
