@@ -78,7 +78,7 @@ export const NETWORK = [
 
   // --- jobs --------------------------------------------------------------------------------------------------------
   // Who holds the lock of a job's row decides over its dispatches; only leases and their renewal go without. Locks are
-  // taken in the order job, dispatch, verification, submitter_load, node, ledger, each by ascending key.
+  // taken in the order job, dispatch, verification, node, ledger, each by ascending key.
   `CREATE TABLE job (
      id uuid PRIMARY KEY,
      submitter text NOT NULL REFERENCES submitter,
@@ -119,13 +119,6 @@ export const NETWORK = [
   `CREATE INDEX job_to_segment ON job (id) WHERE segmented < segments AND state IN ('submitted', 'running')`,
   `CREATE INDEX job_to_clear ON job (id) WHERE to_clear`,
   `CREATE INDEX job_to_seal ON job (id) WHERE receipt_state = 'pending'`,
-  // What counts against the quotas of a submitter: segments of jobs that have not ended, jobs of one minute.
-  `CREATE TABLE submitter_load (
-     submitter text PRIMARY KEY,
-     open_segments bigint NOT NULL DEFAULT 0,
-     minute bigint NOT NULL DEFAULT 0,
-     jobs integer NOT NULL DEFAULT 0
-   ) WITH (fillfactor = 50)`,
   // Fairness: where the last segment of a submitter stands in a queue, and where the last of all does ('').
   `CREATE TABLE queue_position (
      queue text NOT NULL,
@@ -280,62 +273,53 @@ export const NETWORK = [
    END $$`,
   // Posts transfers, in their order, and gives those that were written: one whose \`once\` is known is not, one that is
   // \`up_to\` moves what its account holds before this call if that is less, and is written even when that is nothing
-  // (if it has a \`once\`), so that its second coming moves nothing either.
+  // (if it has a \`once\`), so that its second coming moves nothing either. Where an account would end below zero, or
+  // beyond what is exact, nothing is written: one row without a target names it, what it holds and what it lacks.
   `CREATE FUNCTION ledger_post(
      from_accounts text[], to_accounts text[], amounts bigint[], up_tos boolean[],
      kinds text[], job_ids uuid[], node_ids bytea[], notes text[], onces text[]
-   ) RETURNS SETOF transfer LANGUAGE plpgsql AS $$
+   ) RETURNS TABLE (source text, target text, size bigint, name text, once text) LANGUAGE plpgsql AS $$
+   #variable_conflict use_column
    DECLARE
      moved transfer[];
-     short record;
+     changed text[];
+     changes bigint[];
    BEGIN
      PERFORM pg_advisory_xact_lock(4702389001);
-     INSERT INTO account (id)
-       SELECT DISTINCT name FROM unnest(from_accounts || to_accounts) AS name
-       WHERE NOT EXISTS (SELECT FROM account WHERE account.id = name)
-       ON CONFLICT DO NOTHING;
-     WITH given AS (
-       SELECT * FROM unnest(
-         from_accounts, to_accounts, amounts, up_tos, kinds, job_ids, node_ids, notes, onces
-       ) WITH ORDINALITY AS t (source, target, amount, up_to, kind, job_id, node_id, note, once, place)
-       WHERE NOT EXISTS (SELECT FROM transfer WHERE transfer.once = t.once)
-     ), sized AS (
-       SELECT given.*, CASE WHEN up_to THEN greatest(0, least(given.amount, account.balance - coalesce(
+     SELECT array_agg(ROW (0, now(), sized.source, sized.target, sized.size, kind, job_id, node_id, note, sized.once)::transfer
+       ORDER BY place) INTO moved
+     FROM (
+       SELECT given.*, CASE WHEN up_to THEN greatest(0, least(given.amount, coalesce(account.balance, 0) - coalesce(
          sum(given.amount) FILTER (WHERE up_to) OVER (
-           PARTITION BY source ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           PARTITION BY given.source ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
          ), 0)))::bigint ELSE given.amount END AS size
-       FROM given JOIN account ON account.id = given.source
-     ), inserted AS (
-       INSERT INTO transfer (from_account, to_account, amount, kind, job_id, node_id, note, once)
-       SELECT source, target, size, kind, job_id, node_id, note, once FROM sized
-       WHERE size > 0 OR (up_to AND once IS NOT NULL) ORDER BY place
-       ON CONFLICT (once) DO NOTHING
-       RETURNING *
-     )
-     SELECT array_agg(inserted::transfer ORDER BY inserted.id) INTO moved FROM inserted;
-     SELECT account.id, account.balance, account.balance + changes.change AS after INTO short
-       FROM (
-         SELECT name, sum(change) AS change FROM (
-           SELECT from_account AS name, -amount::numeric AS change FROM unnest(moved)
-           UNION ALL SELECT to_account, amount FROM unnest(moved)
-         ) AS sides GROUP BY name
-       ) AS changes JOIN account ON account.id = changes.name
-       WHERE account.balance + changes.change < 0 AND NOT account.may_be_negative
-       ORDER BY account.id LIMIT 1;
+       FROM unnest(
+         from_accounts, to_accounts, amounts, up_tos, kinds, job_ids, node_ids, notes, onces
+       ) WITH ORDINALITY AS given (source, target, amount, up_to, kind, job_id, node_id, note, once, place)
+       LEFT JOIN account ON account.id = given.source
+       WHERE NOT EXISTS (SELECT FROM transfer WHERE transfer.once = given.once)
+     ) AS sized WHERE sized.size > 0 OR (up_to AND sized.once IS NOT NULL);
+     SELECT array_agg(side.id), array_agg(side.change) INTO changed, changes FROM (
+       SELECT id, sum(change)::bigint AS change FROM (
+         SELECT from_account AS id, -amount::numeric AS change FROM unnest(moved)
+         UNION ALL SELECT to_account, amount FROM unnest(moved)
+       ) AS sides GROUP BY id
+     ) AS side;
+     RETURN QUERY SELECT side.id, NULL::text, coalesce(balance, 0), 'holds', (coalesce(balance, 0) + change)::text
+       FROM unnest(changed, changes) AS side (id, change) LEFT JOIN account ON account.id = side.id
+       WHERE abs(coalesce(balance, 0) + change) > 9007199254740991
+         OR (coalesce(balance, 0) + change < 0 AND NOT coalesce(may_be_negative, false))
+       ORDER BY side.id LIMIT 1;
      IF FOUND THEN
-       RAISE EXCEPTION 'an account does not cover its transfers' USING
-         ERRCODE = 'AL001',
-         DETAIL = json_build_object('account', short.id, 'balance', short.balance, 'short', -short.after)::text;
+       RETURN;
      END IF;
-     UPDATE account SET balance = account.balance + changes.change
-       FROM (
-         SELECT name, sum(change) AS change FROM (
-           SELECT from_account AS name, -amount::numeric AS change FROM unnest(moved)
-           UNION ALL SELECT to_account, amount FROM unnest(moved)
-         ) AS sides GROUP BY name
-       ) AS changes
-       WHERE account.id = changes.name;
-     RETURN QUERY SELECT * FROM unnest(moved);
+     INSERT INTO account (id)
+       SELECT id FROM unnest(changed) AS id WHERE NOT EXISTS (SELECT FROM account WHERE account.id = id.id);
+     INSERT INTO transfer (from_account, to_account, amount, kind, job_id, node_id, note, once)
+       SELECT from_account, to_account, amount, kind, job_id, node_id, note, once FROM unnest(moved);
+     UPDATE account SET balance = balance + change
+       FROM unnest(changed, changes) AS side (id, change) WHERE account.id = side.id;
+     RETURN QUERY SELECT from_account, to_account, amount, kind, moved_now.once FROM unnest(moved) AS moved_now;
    END $$`,
 
   // --- what happened, and why -----------------------------------------------------------------------------------------
