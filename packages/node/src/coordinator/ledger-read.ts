@@ -1,5 +1,6 @@
 /** Reading the ledger: balances, transfers in pages, and the check that the books are in order. */
 
+import { toHex } from 'assay/core/bytes'
 import { AssayError } from 'assay/core/errors'
 import type { accountView, transferView } from 'assay/wire/account'
 import type * as z from 'zod/mini'
@@ -43,36 +44,36 @@ export function pageFrom<Row, Item>(
 
 /** Of each account asked for, zero where there is none. */
 export async function balances(db: Queryable, accounts: readonly string[]): Promise<Map<string, number>> {
-  const { rows } = await db.query<{ id: string; balance: string }>(
+  const { rows } = await db.query<{ id: string; balance: number }>(
     'SELECT id, balance FROM account WHERE id = ANY ($1::text[])',
     [accounts],
   )
-  const found = new Map(rows.map(({ id, balance }) => [id, Number(balance)]))
+  const found = new Map(rows.map(({ id, balance }) => [id, balance]))
   return new Map(accounts.map((account) => [account, found.get(account) ?? 0]))
 }
 
 /** All accounts, in the order in which they were made. */
 export async function accountsPage(db: Queryable, options: PageOptions): Promise<Page<AccountView>> {
-  const { rows } = await db.query<{ id: string; number: string; balance: string }>(
+  const { rows } = await db.query<{ id: string; number: number; balance: number }>(
     'SELECT id, number, balance FROM account WHERE number > $1 ORDER BY number LIMIT $2',
     [cursorNumber(options) ?? 0, options.limit + 1],
   )
   return pageFrom(rows, {
     limit: options.limit,
-    cursor: ({ number }) => number,
-    item: ({ id, balance }) => ({ account: id, balance: Number(balance) }),
+    cursor: ({ number }) => String(number),
+    item: ({ id, balance }) => ({ account: id, balance }),
   })
 }
 
 interface TransferRow {
-  readonly id: string
+  readonly id: number
   readonly at: Date
   readonly from_account: string
   readonly to_account: string
-  readonly amount: string
+  readonly amount: number
   readonly kind: string
   readonly job_id: string | null
-  readonly node_id: Buffer | null
+  readonly node_id: Uint8Array | null
   readonly note: string
 }
 
@@ -100,19 +101,19 @@ export async function transfersPage(
            ) AS both_sides ORDER BY id DESC LIMIT $2`,
           [before, limit, account],
         )
-  return pageFrom(rows, { limit: page.limit, cursor: ({ id }) => id, item: transferOf })
+  return pageFrom(rows, { limit: page.limit, cursor: ({ id }) => String(id), item: transferOf })
 }
 
 function transferOf(row: TransferRow): TransferView {
   return {
-    id: Number(row.id),
+    id: row.id,
     at: row.at.toISOString(),
     from: row.from_account,
     to: row.to_account,
-    amount: Number(row.amount),
+    amount: row.amount,
     kind: row.kind,
     jobId: row.job_id,
-    nodeId: row.node_id?.toString('hex') ?? null,
+    nodeId: row.node_id === null ? null : toHex(row.node_id),
     note: row.note,
   }
 }
@@ -137,7 +138,7 @@ const MAX_FAULTS = 100
  * each open job has its budget in escrow and each ended one nothing. Reads everything, in one snapshot.
  */
 export async function checkBooks(db: Queryable): Promise<BooksCheck> {
-  const { rows } = await db.query<{ accounts: string; transfers: string; faults: Fault[] | null }>(
+  const { rows } = await db.query<{ accounts: number; transfers: number; faults: Fault[] | null }>(
     `WITH side AS (
        SELECT from_account AS id, -amount AS change FROM transfer UNION ALL SELECT to_account, amount FROM transfer
      ), told AS (
@@ -169,8 +170,8 @@ export async function checkBooks(db: Queryable): Promise<BooksCheck> {
   const list = (faults ?? []).map(({ fault }) => fault)
   return {
     isSound: list.length === 0,
-    accounts: Number(accounts),
-    transfers: Number(transfers),
+    accounts,
+    transfers,
     faults: list,
   }
 }

@@ -12,8 +12,10 @@
  *
  * Threat: amounts and names come from submitters. Whoever cannot pay is refused before anything moves.
  */
-import { AssayError } from 'assay/core/errors'
-import type { Tx } from '../store/database.ts'
+import { fromHex, toHex } from 'assay/core/bytes'
+import { AssayError, reject, type Verdict } from 'assay/core/errors'
+import { statement, type Tx } from '../store/database.ts'
+import { storable } from './events.ts'
 
 /** Moves whatever an account holds, together with `upTo`. */
 export const ALL = Number.MAX_SAFE_INTEGER
@@ -64,48 +66,50 @@ export interface Moved {
   readonly once: string | null
 }
 
+/** Its rows are transfers; or one without a target: an account that does not cover them, and what it would hold. */
+const POST = statement(
+  'ledger_post',
+  `SELECT source, target, size, name, once FROM ledger_post($1::text[], $2::text[], $3::bigint[], $4::boolean[],
+     $5::text[], $6::uuid[], $7::bytea[], $8::text[], $9::text[])`,
+)
+
+interface PostedRow {
+  readonly source: string
+  readonly target: string | null
+  readonly size: number
+  readonly name: string
+  readonly once: string | null
+}
+
 /**
- * Posts all transfers or none; the ones that moved come back. 'ledger/insufficient' leaves the transaction to be
- * rolled back; 'ledger/amount' and 'ledger/account' are thrown before the database is asked.
+ * Posts all transfers or none; those that were written come back. After 'ledger/insufficient', 'ledger/amount' and
+ * 'ledger/account' nothing has moved, and the transaction can go on.
  */
 export async function post(tx: Tx, transfers: readonly Transfer[]): Promise<Moved[]> {
   const list = distinct(transfers.filter(isSomething))
   if (list.length === 0) return []
-  try {
-    const { rows } = await tx.query<MovedRow>(
-      `SELECT from_account, to_account, amount, kind, once
-       FROM ledger_post($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::uuid[], $7::bytea[],
-         $8::text[], $9::text[])`,
-      [
-        list.map(({ from }) => from),
-        list.map(({ to }) => to),
-        list.map(({ amount }) => amount),
-        list.map(({ upTo = false }) => upTo),
-        list.map(({ kind }) => kind),
-        list.map(({ jobId = null }) => jobId),
-        list.map(({ nodeId }) => (nodeId === undefined ? null : Buffer.from(nodeId, 'hex'))),
-        list.map(({ note = '' }) => note),
-        list.map(({ once = null }) => once),
-      ],
-    )
-    return rows.map(({ from_account: from, to_account: to, amount, kind, once }) => ({
-      from,
-      to,
-      amount: Number(amount),
-      kind,
-      once,
-    }))
-  } catch (error) {
-    throw ledgerError(error)
-  }
+  const { rows } = await tx.query<PostedRow>(POST, [
+    list.map(({ from }) => from),
+    list.map(({ to }) => to),
+    list.map(({ amount }) => amount),
+    list.map(({ upTo = false }) => upTo),
+    list.map(({ kind }) => kind),
+    list.map(({ jobId = null }) => jobId),
+    list.map(({ nodeId }) => (nodeId === undefined ? null : fromHex(nodeId))),
+    list.map(({ note = '' }) => storable(note)),
+    list.map(({ once = null }) => once),
+  ])
+  return rows.map(({ source, target, size, name, once }) => {
+    if (target === null) throw notCovered({ account: source, balance: size, after: Number(once) })
+    return { from: source, to: target, amount: size, kind: name, once }
+  })
 }
 
-interface MovedRow {
-  readonly from_account: string
-  readonly to_account: string
-  readonly amount: string
-  readonly kind: string
-  readonly once: string | null
+function notCovered({ account, balance, after }: { account: string; balance: number; after: number }) {
+  if (Number.isSafeInteger(after)) return insufficient({ account, balance, short: -after })
+  return new AssayError('ledger/amount', `account ${account} would get too large to count in whole credits`, {
+    detail: { account },
+  })
 }
 
 const ACCOUNT =
@@ -136,43 +140,23 @@ function distinct(transfers: readonly Transfer[]): Transfer[] {
   })
 }
 
-/** What `ledger_post` raises, and the bound of balances, as our errors. */
-function ledgerError(error: unknown): unknown {
-  const { code, constraint, detail } = databaseFault(error)
-  if (constraint === 'account_exact') {
-    return new AssayError('ledger/amount', 'a balance would get too large to count in whole credits', {
-      cause: error,
-    })
-  }
-  if (code !== 'AL001') return error
-  const { account, balance, short } = JSON.parse(detail ?? '{}') as Shortage
-  return insufficient({ account, balance, short }, error)
-}
-
 interface Shortage {
   readonly account: string
   readonly balance: number
   readonly short: number
 }
 
-export function insufficient({ account, balance, short }: Shortage, cause?: unknown): AssayError {
+function insufficient({ account, balance, short }: Shortage): AssayError {
   const message = `account ${account} holds ${balance} credits, and ${short} more are needed: deposit them or ask for less`
-  return new AssayError('ledger/insufficient', message, { detail: { account, balance, short }, cause })
+  return new AssayError('ledger/insufficient', message, { detail: { account, balance, short } })
 }
 
-/** The error of the database driver itself, which ours may wrap. */
-function databaseFault(error: unknown): { code?: string; constraint?: string; detail?: string } {
-  const wrapped = error instanceof AssayError ? error.cause : error
-  return (wrapped ?? {}) as { code?: string; constraint?: string; detail?: string }
-}
+const BALANCES = statement('ledger_balances', 'SELECT name, held FROM ledger_balances($1::text[])')
 
-/** Balances by account, with the ledger held still until the end of the transaction. */
-async function lockedBalances(tx: Tx, accounts: readonly string[]): Promise<Map<string, number>> {
-  const { rows } = await tx.query<{ name: string; held: string }>(
-    'SELECT name, held FROM ledger_balances($1::text[])',
-    [[...new Set(accounts)]],
-  )
-  return new Map(rows.map(({ name, held }) => [name, Number(held)]))
+/** Balances by account (none where it is missing), with the ledger held still until the end of the transaction. */
+export async function lockBalances(tx: Tx, accounts: readonly string[]): Promise<Map<string, number>> {
+  const { rows } = await tx.query<{ name: string; held: number }>(BALANCES, [[...new Set(accounts)]])
+  return new Map(rows.map(({ name, held }) => [name, held]))
 }
 
 export interface JobEscrow {
@@ -181,37 +165,35 @@ export interface JobEscrow {
   readonly budget: number
 }
 
+/** What pays the budget of a job, taken off `balances`; or 'ledger/insufficient'. */
+export function escrowTransfer(balances: Map<string, number>, job: JobEscrow): Verdict<Transfer> {
+  const { jobId, submitter, budget: amount } = job
+  const from = submitterAccount(submitter)
+  const balance = balances.get(from) ?? 0
+  if (amount > balance) {
+    const { code, message, detail } = insufficient({ account: from, balance, short: amount - balance })
+    return reject(code, message, detail)
+  }
+  balances.set(from, balance - amount)
+  return { ok: true, value: { from, to: ESCROW, amount, kind: 'escrow', jobId, once: `escrow:${jobId}` } }
+}
+
 /**
  * Takes the budgets of jobs into escrow, as many of each submitter, in their order, as its balance covers. The
- * others come back with the error to answer them with; nothing was moved for those.
+ * others come back with the error to answer them with; nothing was moved for those. Quotas: `admitJobs` of quota.ts.
  */
 export async function escrowJobs(
   tx: Tx,
   jobs: readonly JobEscrow[],
 ): Promise<ReadonlyMap<string, AssayError>> {
+  const accounts = jobs.map(({ submitter }) => submitterAccount(submitter))
+  const balances = await lockBalances(tx, accounts)
   const refused = new Map<string, AssayError>()
-  if (jobs.length === 0) return refused
-  const left = await lockedBalances(
-    tx,
-    jobs.map(({ submitter }) => submitterAccount(submitter)),
-  )
   const transfers: Transfer[] = []
-  for (const { jobId, submitter, budget } of jobs) {
-    const account = submitterAccount(submitter)
-    const balance = left.get(account) ?? 0
-    if (budget > balance) {
-      refused.set(jobId, insufficient({ account, balance, short: budget - balance }))
-      continue
-    }
-    left.set(account, balance - budget)
-    transfers.push({
-      from: account,
-      to: ESCROW,
-      amount: budget,
-      kind: 'escrow',
-      jobId,
-      once: `escrow:${jobId}`,
-    })
+  for (const job of jobs) {
+    const escrow = escrowTransfer(balances, job)
+    if (escrow.ok) transfers.push(escrow.value)
+    else refused.set(job.jobId, AssayError.fromJSON(escrow))
   }
   await post(tx, transfers)
   return refused
@@ -232,7 +214,7 @@ export async function stake(
   { nodeId, operator, amount }: { nodeId: string; operator: string; amount: number },
 ): Promise<number> {
   const to = stakeAccount(nodeId)
-  const has = (await lockedBalances(tx, [to])).get(to) ?? 0
+  const has = (await lockBalances(tx, [to])).get(to) ?? 0
   if (has >= amount) return has
   const moved = await post(tx, [
     { from: submitterAccount(operator), to, amount: amount - has, upTo: true, kind: 'stake', nodeId },
@@ -298,23 +280,17 @@ export interface Settlement {
 interface PaidRow {
   readonly id: string
   readonly submitter: string
-  readonly budget: string
-  readonly price: string
-  readonly node_id: Buffer | null
-  readonly asked: string | null
-  readonly forced: string | null
+  readonly budget: number
+  readonly price: number
+  readonly node_id: Uint8Array | null
+  readonly asked: number | null
+  readonly forced: number | null
   readonly at_once: boolean | null
 }
 
-/**
- * Settles jobs that end in this transaction, whichever way: each accepted run is paid, what is left of the budget
- * goes back, `job.spent` says what it came to. Of a segment's accepted runs the job pays those that it asked for,
- * and one in any case. A trusted node with a clean audit in the job is paid at once, others when they have one.
- */
-export async function settleJobs(tx: Tx, jobIds: readonly string[]): Promise<Settlement[]> {
-  if (jobIds.length === 0) return []
-  const { rows } = await tx.query<PaidRow>(
-    `WITH run AS (
+const PAID_RUNS = statement(
+  'settlement_runs',
+  `WITH run AS (
        SELECT job_id, node_id, audited, forced AND 1 < row_number() OVER (
          PARTITION BY job_id, segment ORDER BY forced, ordinal) AS is_ours
        FROM dispatch WHERE job_id = ANY ($1::uuid[]) AND state = 'accepted'
@@ -327,8 +303,16 @@ export async function settleJobs(tx: Tx, jobIds: readonly string[]): Promise<Set
        paid.audited AND node.standing = 'trusted' AS at_once
      FROM job LEFT JOIN paid ON paid.job_id = job.id LEFT JOIN node ON node.id = paid.node_id
      WHERE job.id = ANY ($1::uuid[]) ORDER BY job.id, paid.node_id`,
-    [jobIds],
-  )
+)
+
+/**
+ * Settles jobs that end in this transaction, whichever way: each accepted run is paid, what is left of the budget
+ * goes back, `job.spent` says what it came to, and its segments no longer count against the quota. Once for each job. Of a segment's accepted runs the job pays those that it asked for,
+ * and one in any case. A trusted node with a clean audit in the job is paid at once, others when they have one.
+ */
+export async function settleJobs(tx: Tx, jobIds: readonly string[]): Promise<Settlement[]> {
+  if (jobIds.length === 0) return []
+  const { rows } = await tx.query<PaidRow>(PAID_RUNS, [jobIds])
   const byJob = new Map<string, PaidRow[]>()
   for (const row of rows) byJob.set(row.id, [...(byJob.get(row.id) ?? []), row])
   const settled = [...byJob.values()].map(settlement)
@@ -341,26 +325,32 @@ export async function settleJobs(tx: Tx, jobIds: readonly string[]): Promise<Set
     tx,
     settled.flatMap(({ transfers }) => transfers),
   )
+  // Behind the post, and so one after the other, like admission (quota.ts).
+  await tx.query(
+    `UPDATE submitter_usage AS usage SET open_segments = greatest(0, usage.open_segments - ended.segments)
+     FROM (
+       SELECT submitter, sum(segments) AS segments FROM job WHERE id = ANY ($1::uuid[]) GROUP BY submitter
+     ) AS ended WHERE usage.submitter = ended.submitter`,
+    [jobIds],
+  )
   return settled.map(({ transfers: _, ...figures }) => figures)
 }
 
 /** Of one job, from its rows: one for each node that it pays. */
 function settlement(rows: readonly PaidRow[]): Settlement & { readonly transfers: readonly Transfer[] } {
-  const [{ id: jobId, submitter, ...job }] = rows as [PaidRow]
-  const budget = Number(job.budget)
-  const price = Number(job.price)
+  const [{ id: jobId, submitter, budget, price }] = rows as [PaidRow]
   let left = budget
   let fromFund = 0
   const transfers: Transfer[] = []
   for (const { node_id: node, asked, forced, at_once: atOnce } of rows) {
     if (node === null) continue
-    const nodeId = node.toString('hex')
+    const nodeId = toHex(node)
     const to = atOnce === true ? nodeAccount(nodeId) : heldAccount(nodeId)
     const kind = atOnce === true ? 'payout' : 'hold'
     // A budget covers what its job may ask for; were it ever short, nodes would not be the ones to lose.
-    const owed = price * Number(asked)
+    const owed = price * (asked ?? 0)
     const paid = Math.min(owed, left)
-    const extra = owed - paid + price * Number(forced)
+    const extra = owed - paid + price * (forced ?? 0)
     left -= paid
     fromFund += extra
     const common = { to, kind, jobId, nodeId } as const
