@@ -17,7 +17,8 @@ import { challengeSeed, type ResolveOptions, resolveSeed } from '../core/seed.ts
 import { confidenceReached } from '../core/statistics.ts'
 import { resultDigest } from '../method/sampling/commitment.ts'
 import { isChosen } from '../method/sampling/verifier-rerun.ts'
-import { PAYLOAD_TYPE, parseEnvelope, preAuthEncoding } from './envelope.ts'
+import { MAX_PAYLOAD_BYTES, PAYLOAD_TYPE, parseEnvelope, preAuthEncoding } from './envelope.ts'
+import { parseShallowJson } from './shallow-json.ts'
 import { MAX_LISTED_INDICES, parseStatement, type Statement } from './statement.ts'
 
 /** Allowed difference between a stated confidence and the one computed again. */
@@ -56,33 +57,8 @@ export async function verifyReceipt(
 
 function readStatement(envelope: unknown) {
   const opened = parseEnvelope(envelope)
-  let payload: unknown
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(opened.payload)
-    payload = isShallow(text) ? JSON.parse(text) : undefined
-  } catch {
-    payload = undefined
-  }
+  const payload = parseShallowJson(opened.payload, { what: 'receipt payload', maxBytes: MAX_PAYLOAD_BYTES })
   return { opened, statement: parseStatement(payload) }
-}
-
-/** Brackets outside of texts nest at most this deep in a receipt; deeper ones would exhaust the stack of a parser. */
-const MAX_DEPTH = 32
-
-function isShallow(text: string): boolean {
-  let depth = 0
-  let inText = false
-  for (let at = 0; at < text.length; at++) {
-    const character = text[at]
-    if (inText) {
-      if (character === '\\') at += 1
-      else if (character === '"') inText = false
-    } else if (character === '"') inText = true
-    else if (character === '[' || character === '{') depth += 1
-    else if (character === ']' || character === '}') depth -= 1
-    if (depth > MAX_DEPTH) return false
-  }
-  return true
 }
 
 function checkSigner(

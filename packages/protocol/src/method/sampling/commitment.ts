@@ -28,7 +28,12 @@ export function inputDigest<Input>(task: { readonly input: ValueCodec<Input> }, 
 }
 
 export function outputDigest<Output>(task: { readonly output: ValueCodec<Output> }, output: Output): Digest {
-  return tagged('assay/task-output/v1', task.output.encode(output))
+  return encodedOutputDigest(task.output.encode(output))
+}
+
+/** The same, of an output that is encoded already. */
+export function encodedOutputDigest(output: Uint8Array): Digest {
+  return tagged('assay/task-output/v1', output)
 }
 
 /** What the salt and the commitment are made of. `task` is any task over `Input`. */
