@@ -42,6 +42,8 @@ export type TransferKind =
   | 'payout'
   | 'stake'
   | 'penalty'
+  /** A penalty that was taken back. */
+  | 'pardon'
 
 export interface Transfer {
   readonly from: string
@@ -230,37 +232,39 @@ export interface Penalty {
   readonly once: string
 }
 
+export function penaltyTransfers(nodeId: string, { amount, reason, once }: Penalty): Transfer[] {
+  const common = { to: PENALTIES, upTo: true, kind: 'penalty', nodeId, note: reason } as const
+  return [
+    { ...common, from: stakeAccount(nodeId), amount, once: `penalty:${once}:stake` },
+    { ...common, from: heldAccount(nodeId), amount: ALL, once: `penalty:${once}:held` },
+  ]
+}
+
 /** Takes a penalty; what it came to. */
 export async function penalise(
   tx: Tx,
   nodeId: string,
-  { amount, reason, once }: Penalty,
+  penalty: Penalty,
 ): Promise<{ readonly stake: number; readonly held: number }> {
-  const from = { stake: stakeAccount(nodeId), held: heldAccount(nodeId) }
-  const common = { to: PENALTIES, upTo: true, kind: 'penalty', nodeId, note: reason } as const
-  const moved = await post(tx, [
-    { ...common, from: from.stake, amount, once: `penalty:${once}:stake` },
-    { ...common, from: from.held, amount: ALL, once: `penalty:${once}:held` },
-  ])
-  return {
-    stake: total(moved.filter((transfer) => transfer.from === from.stake)),
-    held: total(moved.filter((transfer) => transfer.from === from.held)),
-  }
+  const moved = await post(tx, penaltyTransfers(nodeId, penalty))
+  const from = (account: string) => total(moved.filter((transfer) => transfer.from === account))
+  return { stake: from(stakeAccount(nodeId)), held: from(heldAccount(nodeId)) }
+}
+
+export function releaseTransfers(nodeIds: readonly string[]): Transfer[] {
+  return [...new Set(nodeIds)].map((nodeId) => ({
+    from: heldAccount(nodeId),
+    to: nodeAccount(nodeId),
+    amount: ALL,
+    upTo: true,
+    kind: 'payout',
+    nodeId,
+  }))
 }
 
 /** Pays out what is held for nodes, at their clean audit. */
 export async function releaseHeld(tx: Tx, nodeIds: readonly string[]): Promise<void> {
-  await post(
-    tx,
-    [...new Set(nodeIds)].map((nodeId) => ({
-      from: heldAccount(nodeId),
-      to: nodeAccount(nodeId),
-      amount: ALL,
-      upTo: true,
-      kind: 'payout',
-      nodeId,
-    })),
-  )
+  await post(tx, releaseTransfers(nodeIds))
 }
 
 function total(moved: readonly Moved[]): number {

@@ -41,12 +41,38 @@ export const NETWORK = [
      -- Plain data of coordinator/trust/reputation.ts.
      standing text NOT NULL DEFAULT 'probation' CHECK (standing IN ('probation', 'trusted', 'quarantined', 'banned')),
      reputation jsonb NOT NULL,
+     -- No work before: a pause, or a quarantine, which ends then.
+     resting_until timestamptz,
      accepted bigint NOT NULL DEFAULT 0,
      faults bigint NOT NULL DEFAULT 0,
      registered_at timestamptz NOT NULL DEFAULT now(),
      last_seen_at timestamptz NOT NULL DEFAULT now()
    )`,
   `CREATE INDEX node_by_operator ON node (operator)`,
+  `CREATE INDEX node_resting ON node (resting_until) WHERE standing = 'quarantined'`,
+  `CREATE INDEX node_by_sight ON node (last_seen_at) WHERE state = 'online'`,
+  // Audits by kind of node, of some minutes each: what cohorts are judged by (coordinator/trust/cohort.ts).
+  `CREATE TABLE conduct (
+     since timestamptz NOT NULL,
+     operator text NOT NULL,
+     engine text NOT NULL,
+     runtime text NOT NULL,
+     tier integer NOT NULL,
+     audits bigint NOT NULL,
+     faults bigint NOT NULL,
+     PRIMARY KEY (since, operator, engine, runtime, tier)
+   ) WITH (fillfactor = 50)`,
+  // Cohorts that failed as one: their faults are nobody's until then.
+  `CREATE TABLE incident (
+     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+     cohort jsonb NOT NULL,
+     reason text NOT NULL,
+     opened_at timestamptz NOT NULL DEFAULT now(),
+     until timestamptz NOT NULL,
+     -- What its nodes had lost before was given back.
+     is_pardoned boolean NOT NULL DEFAULT false
+   )`,
+  `CREATE INDEX incident_open ON incident (until)`,
   // Nonces of signed requests, for as long as their timestamps are good.
   `CREATE TABLE request_nonce (
      node_id bytea NOT NULL,
@@ -151,8 +177,9 @@ export const NETWORK = [
      attempts smallint NOT NULL DEFAULT 0,
      node_id bytea,
      operator text,
+     leased_at timestamptz,
      lease_expires_at timestamptz,
-     -- Operators that must not get it: those of the other runs of the segment.
+     -- Operators that must not get it: those of the runs that it is compared with.
      excluded_operators text[] NOT NULL DEFAULT '{}',
      -- Operators that had it and did not deliver: others are asked first.
      avoided_operators text[] NOT NULL DEFAULT '{}',
@@ -172,8 +199,12 @@ export const NETWORK = [
      -- The shares with which it was drawn for a second run, and for the verifier: null where it was not drawn at all.
      audit_rate double precision,
      sampling_rate double precision,
-     -- Compared with another run, or looked at by a verifier.
+     -- Its result is compared with that of another run before either is accepted.
+     compared boolean NOT NULL DEFAULT false,
+     -- Found right by that, or by a verifier.
      audited boolean NOT NULL DEFAULT false,
+     -- Of the accepted runs of a segment, the one whose output is the segment's.
+     is_result boolean NOT NULL DEFAULT false,
      -- A run that the job did not ask for: the coordinator pays for it (coordinator/ledger.ts).
      forced boolean NOT NULL DEFAULT false,
      reason text,
