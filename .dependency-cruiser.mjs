@@ -14,6 +14,7 @@ export const LAYERS = [
   ['state', `${PROTOCOL}state/`],
   ['task', `${PROTOCOL}task/`],
   ['onnx', `${PROTOCOL}onnx/`],
+  ['wasm', `${PROTOCOL}wasm/`],
   ['program', `${PROTOCOL}program/`],
   ['method-interface', `${PROTOCOL}method/(?!registry)[^/]+\\.ts$`],
   ['method', `${PROTOCOL}method/[^/]+/`],

@@ -19,7 +19,8 @@ const PLANTS = {
   'order-core': { [`${P}/core/a.ts`]: "import '../state/b.ts'", [`${P}/state/b.ts`]: 'export {}' },
   'order-state': { [`${P}/state/a.ts`]: "import '../task/b.ts'", [`${P}/task/b.ts`]: 'export {}' },
   'order-task': { [`${P}/task/a.ts`]: "import '../onnx/b.ts'", [`${P}/onnx/b.ts`]: 'export {}' },
-  'order-onnx': { [`${P}/onnx/a.ts`]: "import '../program/b.ts'", [`${P}/program/b.ts`]: 'export {}' },
+  'order-onnx': { [`${P}/onnx/a.ts`]: "import '../wasm/b.ts'", [`${P}/wasm/b.ts`]: 'export {}' },
+  'order-wasm': { [`${P}/wasm/a.ts`]: "import '../program/b.ts'", [`${P}/program/b.ts`]: 'export {}' },
   'order-program': {
     [`${P}/program/a.ts`]: "import '../method/interface.ts'",
     [`${P}/method/interface.ts`]: 'export {}',
