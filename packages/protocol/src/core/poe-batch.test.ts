@@ -18,6 +18,7 @@ import {
   MAX_BATCH_EXECUTIONS,
   rememberSignatures,
   signExecutionBatch,
+  verifyBatchCommitments,
   verifyBatchedExecution,
   verifyExecutionBatch,
 } from './poe-batch.ts'
@@ -264,6 +265,29 @@ describe('one execution of a batch', () => {
     const batch = await batchOf(3)
     for (const index of [-1, 3, 0.5]) {
       expect(codeOf(() => executionFromBatch(batch, index)).code).toBe('merkle/out-of-range')
+    }
+  })
+})
+
+describe('commitments without their fields', () => {
+  it('are verified by the same signature', async () => {
+    for (const count of [1, 2, 7, MAX_BATCH_EXECUTIONS]) {
+      const { fields, publicKey, signature } = await batchOf(count)
+      const commitments = concatBytes(...commitExecutions(fields))
+      const check = (parts: Partial<Parameters<typeof verifyBatchCommitments>[0]>) =>
+        verifyBatchCommitments({ commitments, publicKey, signature, ...parts })
+      expect(await check({})).toEqual({ ok: true, value: true })
+      for (const wrong of [
+        { commitments: flipBit(commitments, 13) },
+        { commitments: commitments.subarray(32) },
+        { commitments: commitments.subarray(1) },
+        { commitments: new Uint8Array(32 * (MAX_BATCH_EXECUTIONS + 1)) },
+        { publicKey: other.publicKey },
+        { signature: flipBit(signature, 3) },
+        { signature: signature.subarray(1) },
+      ]) {
+        expect((await check(wrong)).ok).toBe(false)
+      }
     }
   })
 })

@@ -133,6 +133,23 @@ export async function verifyExecutionBatch(
   return { ok: true, value: { commitments, nodeId: owner } }
 }
 
+/**
+ * Checks the signature over commitments alone, 32 bytes each in a row: for a service that compares each with the fields
+ * that it expects by itself, and has no fields to compare the others with. Rejects as `verifyExecutionBatch` does.
+ */
+export async function verifyBatchCommitments(
+  batch: { readonly commitments: Uint8Array; readonly publicKey: PublicKey; readonly signature: Uint8Array },
+  { verify = verifySignature }: VerifyBatchOptions = {},
+): Promise<Verdict<true>> {
+  const { commitments, publicKey, signature } = batch
+  const digest = attempt(() => {
+    const count = commitments.length / DIGEST_BYTES
+    assertCount(count)
+    return batchDigest(count, batchTree(commitments).root)
+  })
+  return digest.ok ? verify(publicKey, digest.value, signature) : digest
+}
+
 /** The execution at `index`, as a third party checks it. Throws 'merkle/out-of-range'. */
 export function executionFromBatch(batch: ExecutionBatch, index: number): BatchedExecution {
   return executionsFromBatch(batch, [index])[0] as BatchedExecution
