@@ -113,7 +113,6 @@ export const NETWORK = [
      -- What a node must be able to run (coordinator/life/queue.ts).
      queue text NOT NULL,
      input_cid text NOT NULL,
-     input_inline bytea,
      segments integer NOT NULL,
      -- Segments that have their first dispatch: cut in chunks where there are many.
      segmented integer NOT NULL DEFAULT 0,
