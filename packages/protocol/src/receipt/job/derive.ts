@@ -100,23 +100,25 @@ function auditsFault(predicate: JobPredicate): string | undefined {
   const counted = listFault('audits', audits, segments.count)
   if (audits.list === null || counted !== undefined) return counted
   if (listRoot(audits.list) !== audits.root) return 'the root of the audits is not that of their list'
-  const passed = new Set<string>()
+  const [contested, passed] = [new Set<string>(), new Set<string>()]
   for (const audit of audits.list) {
     const fault = auditFault(audit, { predicate, seed })
     if (fault !== undefined) return `the audit of segment ${audit.segment}: ${fault}`
     for (const { commitment, node } of audit.runs) {
-      const isPassed = audit.outcome !== 'scattered' && !audit.lost.includes(node)
-      if (isPassed) passed.add(`${audit.segment}/${commitment}`)
+      const name = `${audit.segment}/${commitment}`
+      contested.add(name)
+      if (audit.outcome !== 'scattered' && !audit.lost.includes(node)) passed.add(name)
     }
   }
   const rate = asked.redundancy?.share ?? 0
-  const missing = segments.list?.findIndex(
-    ({ commitment }, index) =>
-      isAudited({ seed, commitment: digestOf(commitment), rate }) && !passed.has(`${index}/${commitment}`),
-  )
-  return missing === undefined || missing < 0
-    ? undefined
-    : `segment ${missing} was drawn to run again, and did not`
+  for (const [index, { commitment }] of segments.list?.entries() ?? []) {
+    const name = `${index}/${commitment}`
+    if (passed.has(name)) continue
+    if (contested.has(name)) return `segment ${index} was accepted although its audit went against it`
+    const isDrawn = isAudited({ seed, commitment: digestOf(commitment), rate })
+    if (isDrawn) return `segment ${index} was drawn to run again, and did not`
+  }
+  return undefined
 }
 
 function auditFault(

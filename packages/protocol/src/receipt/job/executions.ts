@@ -15,7 +15,7 @@
 import * as z from 'zod/mini'
 import { equalBytes, fromHex, toHex } from '../../core/bytes.ts'
 import type { Digest } from '../../core/digest.ts'
-import { attempt, type Rejection, reject } from '../../core/errors.ts'
+import { attempt, type Rejection, reject, type Verdict } from '../../core/errors.ts'
 import { verifySignature } from '../../core/keys.ts'
 import { verifyInclusion } from '../../core/merkle.ts'
 import { type ExecutionFields, plainResultDigest } from '../../core/poe.ts'
@@ -63,9 +63,11 @@ export interface CheckExecutionsOptions {
   readonly inputDigest?: ((segment: number) => Uint8Array) | undefined
   /** Output of each segment, encoded, which the receipt was found to name already. */
   readonly outputs?: readonly Uint8Array[] | undefined
+  /** Refuse where an execution of a run that the receipt names is missing. */
+  readonly requireEvidence?: boolean | undefined
 }
 
-/** The first execution that does not hold: 'job-receipt/execution'. */
+/** The first execution that does not hold, or is missing: 'job-receipt/execution'. */
 export async function checkExecutions(
   predicate: JobPredicate,
   executions: readonly BundleExecution[],
@@ -73,20 +75,27 @@ export async function checkExecutions(
 ): Promise<Rejection | undefined> {
   const runs = runsOf(predicate)
   const verify = rememberSignatures(options.verify ?? verifySignature)
+  const shown = new Set<string>()
+  const refuse = (segment: number, message: string, cause = 'poe/mismatch') =>
+    reject('job-receipt/execution', `the execution of segment ${segment}: ${message}`, { segment, cause })
   for (const item of executions) {
-    const fault = await executionFault(item, { predicate, runs, verify, options })
-    if (fault !== undefined) {
-      const { message, code } = fault
-      return reject('job-receipt/execution', `the execution of segment ${item.segment}: ${message}`, {
-        segment: item.segment,
-        cause: code,
-      })
-    }
+    const checked = await checkExecution(item, { predicate, runs, verify, options })
+    if (!checked.ok) return refuse(item.segment, checked.message, checked.code)
+    shown.add(checked.value)
+  }
+  if (options.requireEvidence !== true) return undefined
+  // Of unlisted segments only their number is known.
+  if (predicate.segments.list === null && shown.size < predicate.segments.count) {
+    return refuse(shown.size, 'not all executions came with the receipt')
+  }
+  for (const [name, { segment }] of runs) {
+    if (!shown.has(name)) return refuse(segment, 'it did not come with the receipt')
   }
   return undefined
 }
 
 interface Run {
+  readonly segment: number
   readonly nodeId: string
   readonly output: string
   readonly isAccepted: boolean
@@ -98,7 +107,7 @@ function runsOf({ segments, nodes, validation }: JobPredicate): ReadonlyMap<stri
   const add = (segment: number, { node, commitment, output }: AuditEntry['runs'][number]) => {
     const { nodeId } = nodes[node] as JobPredicate['nodes'][number]
     const isAccepted = segments.list?.[segment]?.commitment === commitment
-    runs.set(`${segment}/${commitment}`, { nodeId, output, isAccepted })
+    runs.set(`${segment}/${commitment}`, { segment, nodeId, output, isAccepted })
   }
   for (const { segment, runs: list } of validation.audits.list ?? [])
     for (const run of list) add(segment, run)
@@ -108,7 +117,8 @@ function runsOf({ segments, nodes, validation }: JobPredicate): ReadonlyMap<stri
   return runs
 }
 
-async function executionFault(
+/** The name of the run that an execution proves. */
+async function checkExecution(
   item: BundleExecution,
   context: {
     readonly predicate: JobPredicate
@@ -116,7 +126,7 @@ async function executionFault(
     readonly verify: typeof verifySignature
     readonly options: CheckExecutionsOptions
   },
-): Promise<Rejection | undefined> {
+): Promise<Verdict<string>> {
   const { predicate, runs, verify, options } = context
   const read = attempt(() => {
     const batched = batchedExecutionFromJson(item.execution)
@@ -124,8 +134,8 @@ async function executionFault(
   })
   if (!read.ok) return read
   const { batched, commitment } = read.value
-  const run =
-    runs.get(`${item.segment}/${commitment}`) ?? openRecord(item, { predicate, batched, commitment })
+  const name = `${item.segment}/${commitment}`
+  const run = runs.get(name) ?? openRecord(item, { predicate, batched, commitment })
   if (run === undefined) return reject('poe/mismatch', 'the receipt does not name its commitment')
   const expected: Partial<ExecutionFields> = {
     taskDigest: fromHex(predicate.work.taskId) as Digest,
@@ -136,9 +146,12 @@ async function executionFault(
   }
   const verified = await verifyBatchedExecution(batched, { expected, verify })
   if (!verified.ok) return verified
-  if (item.result.kind === 'plain') return plainFault(batched.fields, run)
   const output = run.isAccepted ? options.outputs?.[item.segment] : undefined
-  return samplingFault(item.result, { fields: batched.fields, predicate, output })
+  const fault =
+    item.result.kind === 'plain'
+      ? plainFault(batched.fields, run)
+      : samplingFault(item.result, { fields: batched.fields, predicate, output })
+  return fault ?? { ok: true, value: name }
 }
 
 /** The segment under the root, where the receipt has no list. */
@@ -156,7 +169,7 @@ function openRecord(
   const leaf = segmentLeaf({ index: segment, nodeId, commitment, output: record.output })
   const proof = record.path.map(fromHex)
   const opened = verifyInclusion({ root: fromHex(root), size: count, index: segment, leaf, proof })
-  return opened.ok ? { nodeId, output: record.output, isAccepted: true } : undefined
+  return opened.ok ? { segment, nodeId, output: record.output, isAccepted: true } : undefined
 }
 
 function plainFault({ resultDigest: signed }: ExecutionFields, run: Run): Rejection | undefined {

@@ -19,23 +19,34 @@ export const MAX_BUNDLE_VERDICTS = 2000
 export async function checkVerdicts(
   predicate: JobPredicate,
   verdicts: readonly unknown[],
+  options: {
+    /** Refuse where the receipt of a check is missing. */
+    readonly requireEvidence?: boolean
+  } = {},
 ): Promise<Rejection | undefined> {
-  const checks = new Map(predicate.validation.checks.list?.map((check) => [check.receipt, check]))
+  const { checks } = predicate.validation
+  const listed = new Map(checks.list?.map((check) => [check.receipt, check]))
+  const shown = new Set<string>()
   for (const envelope of verdicts) {
-    const fault = await verdictFault(envelope, { predicate, checks })
+    const digest = attempt(() => toHex(receiptDigest(envelope)))
+    if (!digest.ok) return reject('job-receipt/check', digest.message, { cause: digest.code })
+    const check = listed.get(digest.value)
+    if (check === undefined) return reject('job-receipt/check', "the job's receipt does not list this check")
+    const fault = await verdictFault(envelope, { predicate, check })
     if (fault !== undefined) return fault
+    shown.add(digest.value)
   }
-  return undefined
+  if (options.requireEvidence !== true || shown.size === checks.count) return undefined
+  return reject(
+    'job-receipt/check',
+    `${checks.count} checks are named, and ${shown.size} of their receipts came`,
+  )
 }
 
 async function verdictFault(
   envelope: unknown,
-  { predicate, checks }: { predicate: JobPredicate; checks: ReadonlyMap<string, CheckEntry> },
+  { predicate, check }: { predicate: JobPredicate; check: CheckEntry },
 ): Promise<Rejection | undefined> {
-  const digest = attempt(() => toHex(receiptDigest(envelope)))
-  if (!digest.ok) return reject('job-receipt/check', digest.message, { cause: digest.code })
-  const check = checks.get(digest.value)
-  if (check === undefined) return reject('job-receipt/check', "the job's receipt does not list this check")
   const refuse = (message: string, cause?: string) =>
     reject('job-receipt/check', `the check of segment ${check.segment}: ${message}`, {
       segment: check.segment,

@@ -34,6 +34,8 @@ export interface VerifyJobOptions {
   readonly taskId?: string
   /** Digest of a segment's input that executions must name, where the caller can compute it (wire/segment.ts). */
   readonly inputDigest?: (segment: number) => Uint8Array
+  /** Refuse a receipt without the execution of each run and the receipt of each check that it names. */
+  readonly requireEvidence?: boolean
   /** Checks signatures; a service passes a native one. It must be as strict as `verifySignature`. */
   readonly verify?: typeof verifySignature
 }
@@ -60,7 +62,7 @@ export async function verifyJobReceipt(
     checkDerivations(statement) ??
     (outputs === undefined ? undefined : checkOutputs(predicate, outputs)) ??
     (await checkExecutions(predicate, executions, options)) ??
-    (await checkVerdicts(predicate, verdicts))
+    (await checkVerdicts(predicate, verdicts, options))
   if (fault !== undefined) return fault
   const checked = { executions: executions.length, verdicts: verdicts.length, outputs: outputs?.length ?? 0 }
   return { ok: true, value: { statement, coordinator, checked } }
