@@ -67,6 +67,10 @@ export const STORE_ERRORS = {
     meaning: 'There is no PostgreSQL for this machine in node_modules, or it does not start.',
     remedy: 'Install again without --omit=optional, or set DATABASE_URL to a PostgreSQL of your own.',
   },
+  'store/user': {
+    meaning: 'PostgreSQL does not run as root, and there is no other user that it could run as here.',
+    remedy: 'Make a user named postgres, or start the program as a user that is not root.',
+  },
   'store/cluster-version': {
     meaning: 'The folder holds a database of another major version of PostgreSQL.',
     remedy:
