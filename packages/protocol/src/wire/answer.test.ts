@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 import * as z from 'zod/mini'
 import { AssayError } from '../core/errors.ts'
 import { parseAnswer } from './answer.ts'
-import { fromProblem, statusOf, toProblem } from './problem.ts'
+import type { Problem } from './api.ts'
+import { fromProblem } from './problem.ts'
 import { valueRef } from './text.ts'
 import { workSpec } from './work.ts'
 
@@ -17,7 +18,7 @@ const view = z.strictObject({
 const known = {
   name: 'x',
   value: { cid },
-  list: [{ work: { kind: 'onnx', model: cid, runtime: 'native', batch: 'single' } }],
+  list: [{ work: { kind: 'onnx', model: cid, runtime: 'native', batch: 'first-axis' } }],
   any: { free: [1, { form: true }] },
 }
 
@@ -62,15 +63,21 @@ describe('answers', () => {
 })
 
 describe('problems', () => {
-  it('carry an error there and back', () => {
-    const error = new AssayError('wire/quota', 'too many jobs', { detail: { retryAfterSeconds: 3 } })
-    const told = toProblem(error, { entry: { meaning: 'm', remedy: 'r' }, instance: 'urn:uuid:1' })
-    expect(told).toMatchObject({ type: 'urn:assay:error:wire/quota', title: 'm', status: 429, remedy: 'r' })
-    const back = fromProblem(told.status, JSON.parse(JSON.stringify({ ...told, later: true })))
-    expect(back.toJSON()).toEqual({
+  it('become errors, with fields of a later version too', () => {
+    const told: Problem = {
+      type: 'urn:assay:error:wire/quota',
+      title: 'Too many requests',
+      status: 429,
+      detail: 'too many jobs',
+      instance: 'urn:assay:request:1',
+      code: 'wire/quota',
+      remedy: 'wait',
+      data: { retryAfterSeconds: 3 },
+    }
+    expect(fromProblem(429, { ...told, later: true }).toJSON()).toEqual({
       code: 'wire/quota',
       message: 'too many jobs',
-      detail: { retryAfterSeconds: 3, status: 429, instance: 'urn:uuid:1' },
+      detail: { retryAfterSeconds: 3, status: 429, instance: 'urn:assay:request:1' },
     })
   })
 
@@ -79,6 +86,6 @@ describe('problems', () => {
     expect(fromProblem(404, '<html>').code).toBe('wire/answer')
     expect(fromProblem(404, { code: 'x', detail: 3 }).code).toBe('wire/answer')
     expect(fromProblem(404, 'x'.repeat(10_000)).message.length).toBeLessThan(200)
-    expect(statusOf('task/definition')).toBe(422)
+    expect(fromProblem(400, { code: 'no code', detail: '' }).code).toBe('wire/answer')
   })
 })

@@ -42,13 +42,14 @@ export const WIRE_ERRORS = {
     meaning: 'The service cannot answer now: it starts, stops, is overloaded or cannot be reached.',
     remedy: 'Try again with growing pauses; nothing was changed, or the idempotency key makes it safe.',
   },
-  'wire/internal': {
-    meaning: 'The service failed in a way that it did not foresee.',
-    remedy:
-      'Try again once; if it stays, tell the operator the request id, which is in its log with the cause.',
-  },
   'wire/answer': {
     meaning: 'An answer is not one that the protocol knows: another program answers, or another version.',
     remedy: 'Check the address of the coordinator, and what stands between it and you.',
+  },
+  'wire/receipt': {
+    meaning:
+      'A receipt that holds is that of another job, of another input, or of one that was cut otherwise.',
+    remedy:
+      'Do not take it for the receipt of this job; ask the coordinator again, and tell others if it stays.',
   },
 } as const satisfies { readonly [code: ErrorCode]: ErrorEntry }

@@ -36,11 +36,14 @@ const REFUSALS: { readonly [status: number]: string } = {
   400: 'The request does not have the form that this document asks for.',
   401: 'No credentials, or none that hold.',
   403: 'The credentials do not allow this.',
+  402: 'The balance does not cover it.',
   404: 'There is no such thing, or it belongs to another account.',
   409: 'The request does not fit the present state.',
+  411: 'The body came without its length.',
   413: 'Too large.',
+  415: 'The body is of another media type, or compressed.',
   422: 'Understood, and impossible.',
-  429: 'A quota is used up, or the balance does not cover the budget.',
+  429: 'A quota is used up.',
   500: 'Unforeseen.',
   503: 'Not now: starting, stopping or overloaded.',
 }
@@ -200,8 +203,9 @@ function answerContent(operation: string, route: Route, schemas: MessageSchemas)
 function refusalsOf(route: Route): number[] {
   const statuses = [400, 429, 500, 503]
   if (route.auth !== 'public') statuses.push(401, 403)
+  if (route.idempotent === true) statuses.push(402)
   if (route.params !== undefined) statuses.push(404)
-  if (route.body !== undefined) statuses.push(409, 413, 422)
+  if (route.body !== undefined) statuses.push(409, 411, 413, 415, 422)
   return statuses.sort((a, b) => a - b)
 }
 
