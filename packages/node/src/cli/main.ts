@@ -23,6 +23,10 @@ const COMMANDS: { readonly [name: string]: () => Promise<AddCommand> } = {
   check: async () => (await import('./trace-check.ts')).traceCheckCommand,
   generate: async () => (await import('./generate.ts')).generateCommand,
   calibrate: async () => (await import('./calibrate.ts')).calibrateCommand,
+  submit: async () => (await import('./submit.ts')).submitCommand,
+  job: async () => (await import('./job.ts')).jobCommand,
+  ledger: async () => (await import('./ledger.ts')).ledgerCommand,
+  log: async () => (await import('./log.ts')).logCommand,
   receipt: async () => (await import('./receipt.ts')).receiptCommand,
   key: async () => (await import('./key.ts')).keyCommand,
 }

@@ -37,14 +37,16 @@ export interface OnnxJob {
   readonly parts: OnnxTaskParts
 }
 
-export function addOnnxOptions(command: Command): Command {
+/** `isRequired` is false where the command has something to do without a model. */
+export function addOnnxOptions(command: Command, { isRequired = true } = {}): Command {
+  const model = new Option('--model <file>', 'the ONNX model')
+  const input = new Option(
+    '--input <[name=]file>',
+    'input data as .npy, .npz, .pb (TensorProto) or .json; repeat it for several inputs',
+  ).argParser((text: string, before: readonly string[] = []) => [...before, text])
   return command
-    .requiredOption('--model <file>', 'the ONNX model')
-    .requiredOption(
-      '--input <[name=]file>',
-      'input data as .npy, .npz, .pb (TensorProto) or .json; repeat it for several inputs',
-      (text: string, before: readonly string[] = []) => [...before, text],
-    )
+    .addOption(model.makeOptionMandatory(isRequired))
+    .addOption(input.makeOptionMandatory(isRequired))
     .addOption(
       new Option('--runtime <name>', 'wasm: the same bits on any machine; native: faster')
         .choices(RUNTIMES)

@@ -6,12 +6,22 @@ import { resolveBeacon } from 'assay/core/beacon'
 import { AssayError, type Rejection, type Verdict } from 'assay/core/errors'
 import { isNodeId } from 'assay/core/keys'
 import { MAX_PAYLOAD_BYTES } from 'assay/receipt/envelope'
+import { MAX_BUNDLE_BYTES } from 'assay/receipt/job/bundle'
 import type { Statement } from 'assay/receipt/statement'
 import { verifyReceipt } from 'assay/receipt/verify'
 import { Command } from 'commander'
-import { type AddCommand, describedCommand, type Outcome, type Perform, USAGE_EXIT } from './command.ts'
+import { countFrom } from './arguments.ts'
+import {
+  type AddCommand,
+  describedCommand,
+  type Outcome,
+  type Perform,
+  type Session,
+  USAGE_EXIT,
+} from './command.ts'
 import { remedyOf } from './exit.ts'
 import { readCapped } from './files.ts'
+import { checkJobReceipt, isJobReceipt, type JobReceiptOptions } from './job-receipt.ts'
 import { formatCount, formatPercent, type Style, table } from './style.ts'
 import { evidenceJson } from './verdict.ts'
 
@@ -37,6 +47,10 @@ function receiptVerify(perform: Perform): Command {
         'only if it is from the verifier that I trust',
         'assay receipt verify run/receipt.json --signer NODEID',
       ],
+      [
+        'the receipt of a network job, its rows, and twenty of them computed again',
+        'assay receipt verify receipt.json --rows rows.bin --inputs input.bin --content model.onnx',
+      ],
     ],
     exits: [
       [0, 'the receipt holds, and says that the run was verified'],
@@ -45,20 +59,33 @@ function receiptVerify(perform: Perform): Command {
     ],
   })
     .argument('<file>', 'the receipt')
-    .option('--signer <node id>', 'the verifier whose receipt it must be')
+    .option('--signer <node id>', 'the verifier, or the coordinator of a job, whose receipt it must be')
+    .option('--rows <file>', 'receipt of a job: its rows, as `assay submit` wrote them (rows.bin)')
+    .option('--inputs <file>', 'receipt of a job: its input (input.bin), to compute some rows again')
+    .option('--content <file>', 'receipt of a job: its model or module')
+    .option('--samples <n>', 'receipt of a job: rows to compute again', countFrom(1))
     .action(perform(checkReceipt))
 }
 
-async function checkReceipt(
-  { signer }: { readonly signer?: string },
-  _session: unknown,
+/** Any receipt: that of one verification, or the bundle of a network job. */
+export async function checkReceipt(
+  options: JobReceiptOptions,
+  session: Session,
   operands: readonly string[],
 ): Promise<Outcome> {
+  const { signer } = options
   const file = operands[0] as string
   if (signer !== undefined && !isNodeId(signer)) {
     throw new AssayError('cli/usage', '--signer expects a node id of 64 lower-case hexadecimal digits')
   }
-  const bytes = await readCapped(file, { maxBytes: MAX_RECEIPT_BYTES, what: 'the receipt' })
+  const bytes = await readCapped(file, { maxBytes: MAX_BUNDLE_BYTES, what: 'the receipt' })
+  if (isJobReceipt(bytes)) return checkJobReceipt(file, options, { bytes, session })
+  if (bytes.length > MAX_RECEIPT_BYTES) {
+    throw new AssayError(
+      'cli/file-too-large',
+      `${file}: expected a receipt of at most ${MAX_RECEIPT_BYTES} bytes`,
+    )
+  }
   const verdict = await verifyReceipt(parseJson(bytes), {
     beacon: resolveBeacon,
     ...(signer === undefined ? {} : { signer }),

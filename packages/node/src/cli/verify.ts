@@ -16,9 +16,11 @@ import type { Verification } from 'assay/method/sampling/verifier'
 import { Option } from 'commander'
 import { countFrom, hexOf, shareIn } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
-import { assertWritable } from './files.ts'
+import { assertWritable, isFile } from './files.ts'
+import type { JobReceiptOptions } from './job-receipt.ts'
 import { keyOf } from './key-store.ts'
 import { addOnnxOptions, type OnnxJob, openOnnxJob } from './onnx-job.ts'
+import { checkReceipt } from './receipt.ts'
 import { jobOf, type RunAnswer, type RunRequest, readRunAnswer, readRunRequest } from './run-folder.ts'
 import { describeVerdict, type VerdictFigures, verdictJson } from './verdict.ts'
 import { type CheckedRun, checkRun, writeReceipt } from './verify-check.ts'
@@ -49,11 +51,20 @@ export const verifyCommand: AddCommand = (perform) =>
           'assay verify run/ --model m.onnx --input x.npy --nonce HEX',
         ],
         ['run everything again', 'assay verify run/ --model m.onnx --input x.npy --method baseline'],
+        [
+          'a receipt, offline; that of a network job with rows, input and model computes some rows again',
+          'assay verify receipt.json --rows rows.bin --inputs input.bin --content model.onnx',
+        ],
       ],
       exits: [[0, 'verified'], [1, 'rejected; the evidence says why'], USAGE_EXIT],
     }),
+    { isRequired: false },
   )
-    .argument('<run>', 'the folder that `assay solve` wrote')
+    .argument('<run>', 'the folder that `assay solve` wrote, or a receipt')
+    .option('--signer <node id>', 'of a receipt: who must have signed it')
+    .option('--rows <file>', 'of the receipt of a job: its rows')
+    .option('--inputs <file>', 'of the receipt of a job: its input, to compute some rows again')
+    .option('--content <file>', 'of the receipt of a job: its model or module')
     .addOption(new Option('--method <name>', 'how to check').choices(METHODS).default('lazy'))
     .option(
       '--confidence <p>',
@@ -77,11 +88,15 @@ export const verifyCommand: AddCommand = (perform) =>
     .action(perform(verifyRun))
 
 async function verifyRun(
-  options: VerifyOptions,
+  options: VerifyOptions & JobReceiptOptions,
   session: Session,
   operands: readonly string[],
 ): Promise<Outcome> {
   const folder = operands[0] as string
+  if (await isFile(folder)) return checkReceipt(options, session, operands)
+  if (options.model === undefined || options.input === undefined) {
+    throw new AssayError('cli/usage', 'to verify a run, give its --model and --input: your own copies')
+  }
   const ask = askOf(options)
   checkSolverOption(options.solver)
   if (options.receipt !== undefined) await assertWritable(dirname(options.receipt))

@@ -20,6 +20,10 @@ export const JOB_RECEIPT_ERRORS = {
       "A verifier's receipt is missing, does not hold, or is about another execution than the job's receipt says.",
     remedy: 'Reject the receipt: its samples were not checked as it says.',
   },
+  'job-receipt/rerun': {
+    meaning: 'A row of the job comes out otherwise when it is computed again.',
+    remedy: 'Reject the result: no honest run of this work gives that row.',
+  },
   'job-receipt/unlogged': {
     meaning: 'The receipt was demanded to be in a transparency log, and no proof of that came with it.',
     remedy: 'Ask the coordinator for the bundle again, with the proof of inclusion.',
