@@ -425,7 +425,13 @@ export const ROUTES = {
     auth: 'public',
     summary: 'Proof that one size of the log is a prefix of another',
     query: z.strictObject({ from: size, to: size }),
-    response: z.strictObject({ from: count, to: count, path: z.array(hex32).check(z.maxLength(128)) }),
+    /** `fromRoot`: what the log has at `from` now, so that one whose records were rewritten convicts itself. */
+    response: z.strictObject({
+      from: count,
+      to: count,
+      fromRoot: hex32,
+      path: z.array(hex32).check(z.maxLength(128)),
+    }),
   },
   logEntries: {
     method: 'GET',
