@@ -40,10 +40,8 @@ describe('server-sent events', () => {
         const expected = list.map(({ id, data }) => ({
           id,
           event: 'job.accepted',
-          data: data
-            .split(/\r\n|\r|\n/)
-            .join('\n')
-            .toWellFormed(),
+          // Half of a surrogate pair has no UTF-8.
+          data: new TextDecoder().decode(utf8(data.split(/\r\n|\r|\n/).join('\n'))),
         }))
         expect(await parse(text, cuts)).toEqual(expected)
       }),
