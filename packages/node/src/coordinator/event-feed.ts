@@ -49,7 +49,7 @@ interface Subscriber {
   wake: () => void
 }
 
-/** How far ids were drawn when the transactions before `next` had begun. */
+/** How far ids were drawn, by transactions before `next` alone. */
 interface Look {
   readonly last: number
   readonly next: bigint

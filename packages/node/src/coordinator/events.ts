@@ -4,9 +4,10 @@
  * Ids are drawn before a transaction commits, so that a later id can become visible before an earlier one; a reader
  * that goes by the largest id it saw would lose the earlier one for good. Readers therefore go only up to a *bound*:
  * an id such that all transactions which drew ids up to it have ended. It follows from two looks (`event_horizon`):
- * one says how far ids were drawn, and which transactions had begun by then; a later one, that those have ended. It
- * holds because `append` makes its transaction known before it draws an id. So events come in the order of their ids,
- * each once, and `Last-Event-ID` resumes exactly; a long writer delays them, and loses none.
+ * one says how far ids were drawn, and takes a transaction number that is larger than those of all who had drawn one;
+ * a later one, that all smaller numbers have ended. It holds because `append` makes its transaction take its number
+ * before it draws an id. So events come in the order of their ids, each once, and `Last-Event-ID` resumes exactly; a long
+ * writer delays them, and loses none.
  *
  * Readers poll. NOTIFY would tell them a little sooner, and takes a lock that all commits share: 12 connections
  * committed 5,300 small transactions a second without it and 3,000 with it (2 cores, 0.3 ms a commit).

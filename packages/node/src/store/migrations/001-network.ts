@@ -365,12 +365,14 @@ export const NETWORK = [
   `CREATE INDEX event_by_job ON event (job_id, id) WHERE job_id IS NOT NULL`,
   `CREATE INDEX event_by_node ON event (node_id, id DESC) WHERE node_id IS NOT NULL`,
 
-  // How far the ids of events were drawn, and then which transactions were running (coordinator/events.ts). Two
-  // statements in this order, each with a snapshot of its own.
-  `CREATE FUNCTION event_horizon(OUT last bigint, OUT oldest text, OUT next text) LANGUAGE plpgsql AS $$
+  // How far the ids of events were drawn; a transaction later than all that had drawn one by then; and the oldest one
+  // that runs (coordinator/events.ts). In this order, and each statement with a snapshot of its own. A snapshot alone
+  // does not tell how far transactions were numbered, only how far they have ended.
+  `CREATE FUNCTION event_horizon(OUT last bigint, OUT next text, OUT oldest text) LANGUAGE plpgsql AS $$
    BEGIN
      SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO last FROM event_id_seq;
-     SELECT pg_snapshot_xmin(now), pg_snapshot_xmax(now) INTO oldest, next FROM pg_current_snapshot() AS now;
+     SELECT pg_current_xact_id() INTO next;
+     SELECT pg_snapshot_xmin(pg_current_snapshot()) INTO oldest;
    END $$`,
 
   // --- receipts and their log -------------------------------------------------------------------------------------------
