@@ -1,5 +1,5 @@
 /**
- * The library in a browser: core, state, task and every verifier (of proofs and of receipts) are bundled as a
+ * The library in a browser: core, state, task, the log, receipts of jobs and every verifier are bundled as a
  * web page would bundle them, no Node built-in may be reached, each module must load where only the web's globals
  * exist, and each verifier must stay within its budget (size-budget.json: bytes, minified and gzipped).
  */
@@ -21,8 +21,15 @@ const MODULES = (readdirSync(SRC, { recursive: true }) as string[])
   .map((path) => path.replaceAll('\\', '/'))
   .filter((path) => path.endsWith('.ts') && !/\.(test|bench)\.ts$|(^|\/)testing\//.test(path))
   .sort()
-const VERIFIERS = MODULES.filter((path) => /^(method\/.*\/verifier[^/]*|receipt\/verify)\.ts$/.test(path))
-const ENTRY_POINTS = [...MODULES.filter((path) => /^(core|state|task)\//.test(path)), ...VERIFIERS]
+const VERIFIERS = MODULES.filter((path) =>
+  /^(method\/.*\/verifier[^/]*|receipt\/(?:job\/|log\/)?verify)\.ts$/.test(path),
+)
+const ENTRY_POINTS = [
+  ...new Set([
+    ...MODULES.filter((path) => /^(core|state|task|receipt\/(job|log))\//.test(path)),
+    ...VERIFIERS,
+  ]),
+]
 
 /** What a page has, and Node too; nothing of Node's own (process, Buffer, require, setImmediate). */
 const WEB_GLOBALS = {
