@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto'
+import { createHash, createPublicKey, verify as verifyNatively } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { concatBytes, fromHex, toHex, u64be, utf8 } from './bytes.ts'
@@ -48,6 +49,59 @@ async function batchOf(count: number, owner: KeyPair = key): Promise<ExecutionBa
 }
 
 const FIELDS = ['requestId', 'taskDigest', 'inputDigest', 'resultDigest', 'nonce'] as const
+
+interface Vector {
+  readonly count: number
+  readonly fields: { readonly [name: string]: string }[]
+  readonly commitments: string[]
+  readonly root: string
+  readonly signature: string
+  readonly executions: unknown[]
+}
+
+const vectors: { readonly publicKey: string; readonly secretKey: string; readonly cases: Vector[] } =
+  JSON.parse(readFileSync(new URL('../../../../vectors/poe-batch.json', import.meta.url), 'utf8'))
+
+describe('vectors', () => {
+  const hash = (...parts: Uint8Array[]) => createHash('sha256').update(Buffer.concat(parts)).digest()
+  const tagged = (tag: string, ...fields: Uint8Array[]) => {
+    const opening = hash(utf8(tag))
+    return hash(opening, opening, ...fields.flatMap((field) => [u64be(field.length), field]))
+  }
+  /** RFC 9162, section 2.1.1. */
+  const rootOf = (leaves: Buffer[]): Buffer => {
+    if (leaves.length === 1) return hash(Uint8Array.of(0), leaves[0] as Buffer)
+    const split = leaves.length === 3 ? 2 : 1
+    return hash(Uint8Array.of(1), rootOf(leaves.slice(0, split)), rootOf(leaves.slice(split)))
+  }
+
+  it.each(vectors.cases)('of $count executions, computed apart', ({ count, fields, ...vector }) => {
+    const names = ['requestId', 'taskDigest', 'inputDigest', 'resultDigest', 'nodeId', 'nonce']
+    const commitments = fields.map((one) =>
+      tagged('assay/poe/v2', ...names.map((name) => fromHex(one[name] as string))),
+    )
+    expect(commitments.map(toHex)).toEqual(vector.commitments)
+    expect(toHex(rootOf(commitments))).toBe(vector.root)
+    const signed = tagged('assay/poe-batch/v1', Uint8Array.of(0, 0, 0, count), fromHex(vector.root))
+    const der = Buffer.concat([fromHex('302a300506032b6570032100'), fromHex(vectors.publicKey)])
+    const publicKey = createPublicKey({ key: der, format: 'der', type: 'spki' })
+    expect(verifyNatively(null, signed, publicKey, fromHex(vector.signature))).toBe(true)
+  })
+
+  it.each(vectors.cases)('of $count executions verify, and are made here', async (vector) => {
+    const owner = ed25519KeyPair(fromHex(vectors.secretKey))
+    const executions = vector.executions.map(batchedExecutionFromJson)
+    const batch = await signExecutionBatch(
+      executions.map(({ fields }) => fields),
+      owner,
+    )
+    expect([toHex(batch.root), toHex(batch.signature)]).toEqual([vector.root, vector.signature])
+    for (const [i, execution] of executions.entries()) {
+      expect(await verifyBatchedExecution(execution)).toMatchObject({ ok: true })
+      expect(batchedExecutionToJson(execution)).toEqual(vector.executions[i])
+    }
+  })
+})
 
 describe('commitments in bulk', () => {
   it('property: equal those one by one', () => {

@@ -101,8 +101,9 @@ function auditsFault(predicate: JobPredicate): string | undefined {
   if (audits.list === null || counted !== undefined) return counted
   if (listRoot(audits.list) !== audits.root) return 'the root of the audits is not that of their list'
   const [contested, passed] = [new Set<string>(), new Set<string>()]
+  const positions = new Map(predicate.nodes.map((node, at) => [node.nodeId, at]))
   for (const audit of audits.list) {
-    const fault = auditFault(audit, { predicate, seed })
+    const fault = auditFault(audit, { predicate, seed, positions })
     if (fault !== undefined) return `the audit of segment ${audit.segment}: ${fault}`
     for (const { commitment, node } of audit.runs) {
       const name = `${audit.segment}/${commitment}`
@@ -123,8 +124,14 @@ function auditsFault(predicate: JobPredicate): string | undefined {
 
 function auditFault(
   { segment, rate, drawn, runs, outcome, lost }: AuditEntry,
-  { predicate, seed }: { readonly predicate: JobPredicate; readonly seed: Uint8Array },
+  context: {
+    readonly predicate: JobPredicate
+    readonly seed: Uint8Array
+    /** Of nodes, by their ids. */
+    readonly positions: ReadonlyMap<string, number>
+  },
 ): string | undefined {
+  const { predicate, seed, positions } = context
   const { nodes, segments, validation } = predicate
   const { asked, comparison } = validation
   if (segment >= segments.count) return 'there is no such segment'
@@ -145,7 +152,7 @@ function auditFault(
       (outcome === 'agreed' ? lost.length === 0 : runs.length === 3) && isLost(lost, outcome, runs)
     return isPossible ? undefined : `${runs.length} runs cannot end as ${outcome}`
   }
-  const losers = compared.value.lost.map((id) => nodes.findIndex((node) => node.nodeId === id))
+  const losers = compared.value.lost.map((id) => positions.get(id))
   return compared.value.outcome === outcome && String(losers) === String(lost)
     ? undefined
     : `its runs give ${compared.value.outcome}, not ${outcome}`
