@@ -118,10 +118,9 @@ async function openIncident(
   { cohort, reason, now, policy }: { cohort: Partial<Kind>; reason: string; now: number; policy: NodePolicy },
 ): Promise<void> {
   const until = new Date(now + policy.incidentMs)
-  await tx.query('INSERT INTO incident (cohort, reason, opened_at, until) VALUES ($1, $2, $3, $4)', [
+  await tx.query('INSERT INTO incident (cohort, reason, until) VALUES ($1, $2, $3)', [
     JSON.stringify(cohort),
     reason,
-    new Date(now),
     until,
   ])
   await append(tx, [{ type: 'incident.opened', data: { cohort, reason, until: until.toISOString() } }])
