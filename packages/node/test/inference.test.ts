@@ -108,7 +108,7 @@ describe('rows of a model', () => {
       rows.rows({ from: 8, to: 40 }),
     ]
     expect((await Promise.all(parts)).flat()).toEqual(expected)
-    const whole = { ...work, batch: 'single' as const }
+    const whole = { ...work, batch: 'whole' as const }
     const single = await openOnnxRows(whole, content, { inference: opened.at(-1)! })
     expect(single.count).toBe(1)
     await single.close()
@@ -162,7 +162,7 @@ describe('a model that does not end', () => {
 
   async function endless(inference: Inference) {
     const { path, cid } = endlessModel()
-    const work: OnnxWork = { kind: 'onnx', model: cid, runtime: 'native', batch: 'single' }
+    const work: OnnxWork = { kind: 'onnx', model: cid, runtime: 'native', batch: 'whole' }
     return openOnnxRows(work, { model: path, input: scalar }, { inference })
   }
 

@@ -1,4 +1,4 @@
-/** Stable codes of the worker pool. */
+/** Stable codes of the worker pool, and of the node that serves a network. */
 import type { ErrorCode, ErrorEntry } from 'assay/core/errors'
 
 export const EXECUTOR_ERRORS = {
@@ -23,5 +23,13 @@ export const EXECUTOR_ERRORS = {
   'pool/closed': {
     meaning: 'The pool was closed while, or before, it was asked for states.',
     remedy: 'Close a pool after its last run; open a new one for another.',
+  },
+  'node/lease-lost': {
+    meaning: 'The lease of a segment is no longer the node’s: cancelled, expired, or given to another node.',
+    remedy: 'Nothing is owed for it. If it happens often, the node is too slow for its number of slots.',
+  },
+  'node/stopping': {
+    meaning: 'The node stops, and hands back what it could not finish in its time for that.',
+    remedy: 'Nothing to do: the segment goes to another node, and no attempt of it is used up.',
   },
 } as const satisfies { readonly [code: ErrorCode]: ErrorEntry }

@@ -21,6 +21,7 @@ import {
 } from 'assay/method/sampling/executor'
 import type { Task } from 'assay/task/task'
 import { Piscina } from 'piscina'
+import { pieceSize } from '../work/piece-size.ts'
 import {
   type PieceReply,
   type PieceRequest,
@@ -29,7 +30,6 @@ import {
   unpackSegment,
   type WorkerSetup,
 } from './piece.ts'
-import { pieceSize } from '../work/piece-size.ts'
 
 /** More threads than any machine here has cores: a larger number is a slip. */
 const MAX_WORKERS = 256

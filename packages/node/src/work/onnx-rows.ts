@@ -4,7 +4,7 @@
  * The input is decoded once here, and what a process needs of it goes there with each piece.
  */
 import { AssayError } from 'assay/core/errors'
-import { type BatchMode, countRows, rangeInputs } from 'assay/onnx/batch'
+import { countRows, rangeInputs } from 'assay/onnx/batch'
 import { MAX_INPUT_BYTES } from 'assay/onnx/limits'
 import { decodeTensors } from 'assay/state/tensors'
 import type { OnnxWork } from 'assay/wire/work'
@@ -26,7 +26,7 @@ export async function openOnnxRows(
   { model: path, input }: OnnxContent,
   { inference, signal }: { readonly inference: Inference; readonly signal?: AbortSignal },
 ): Promise<RowRunner> {
-  const batch: BatchMode = work.batch === 'single' ? 'whole' : work.batch
+  const { batch } = work
   const source = { cid: work.model, path, runtime: work.runtime, batch }
   const model = { inputs: await inference.open(source, signal) }
   const tensors = decodeTensors(input, { maxBytes: MAX_INPUT_BYTES })

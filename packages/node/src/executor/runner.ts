@@ -1,0 +1,189 @@
+/**
+ * Runs the segments that the node holds: opens their work, computes their rows, and puts results or failures into
+ * the outbox.
+ *
+ * Segments of one job that lie side by side run in bundles of some milliseconds, since a small one costs more to hand
+ * over than to compute. A bundle that fails is run again segment by segment, so that each answers for itself.
+ */
+import { AssayError } from 'assay/core/errors'
+import type { KeyPair } from 'assay/core/keys'
+import type { Log } from '../service/log.ts'
+import type { ContentSource } from '../work/content-cache.ts'
+import { type PieceSize, pieceSize } from '../work/piece-size.ts'
+import type { RowRange, RowRunner } from '../work/row-runner.ts'
+import type { Workbench } from '../work/workbench.ts'
+import { executeRows, type GroupTask, groupTask } from './execution.ts'
+import type { Held, HeldLeases } from './held.ts'
+import type { NodeHooks } from './hooks.ts'
+import type { NodeMetrics } from './node-metrics.ts'
+import { namesOf, type Outbox } from './outbox.ts'
+
+/** What another machine may well have: its failure uses up no attempt of the segment. */
+const OWN_TROUBLE: readonly string[] = [
+  'work/unsupported',
+  'work/endpoint',
+  'work/download',
+  'work/cache-full',
+  'work/closed',
+  'onnx/runtime-missing',
+  'wire/unavailable',
+]
+
+export interface Runner {
+  /** Takes segments of one group, and returns. */
+  run(held: readonly Held[]): void
+}
+
+export interface RunnerOptions {
+  readonly workbench: Workbench
+  readonly source: ContentSource
+  readonly leases: HeldLeases
+  readonly outbox: Outbox
+  readonly key: KeyPair
+  readonly log: Log
+  /** Bundles of one job under way at once. */
+  readonly parallel: number
+  readonly hooks: NodeHooks
+  readonly metrics: Pick<NodeMetrics, 'executed'>
+}
+
+/** Segments of one job that came while it is open. */
+interface JobQueue {
+  readonly task: GroupTask
+  readonly waiting: Held[]
+  readonly size: PieceSize
+  underWay: number
+}
+
+export function openRunner(options: RunnerOptions): Runner {
+  const jobs = new Map<string, JobQueue>()
+
+  const queueOf = (name: string, { group }: Held): JobQueue => {
+    const known = jobs.get(name)
+    if (known !== undefined) return known
+    const queue: JobQueue = { task: groupTask(group), waiting: [], size: pieceSize(), underWay: 0 }
+    jobs.set(name, queue)
+    return queue
+  }
+  const pump = (name: string, queue: JobQueue) => {
+    while (queue.underWay < options.parallel) {
+      const bundle = takeBundle(queue, options.leases)
+      if (bundle.length === 0) break
+      queue.underWay++
+      void runBundle(queue, bundle, options).finally(() => {
+        queue.underWay--
+        pump(name, queue)
+      })
+    }
+    if (queue.underWay === 0 && jobs.get(name) === queue) jobs.delete(name)
+  }
+  return {
+    run(held) {
+      const [first] = held
+      if (first === undefined) return
+      const { jobId, falsePositiveRate, guessProbability } = first.group
+      // A job has one task but for what its proofs are to be like.
+      const name = `${jobId} ${falsePositiveRate} ${guessProbability}`
+      const queue = queueOf(name, first)
+      queue.waiting.push(...held)
+      pump(name, queue)
+    },
+  }
+}
+
+/** The next segment that is still held, and those beside it that fit into the time of a bundle. */
+function takeBundle({ waiting, size }: JobQueue, leases: HeldLeases): Held[] {
+  const bundle: Held[] = []
+  const most = size.next()
+  let rows = 0
+  while (waiting.length > 0) {
+    const held = waiting[0] as Held
+    if (leases.isHeld(held)) {
+      const { from, to } = held.lease
+      rows += to - from
+      const last = bundle.at(-1)
+      if (last !== undefined && (last.lease.to !== from || rows > most)) break
+      bundle.push(held)
+    }
+    waiting.shift()
+  }
+  return bundle
+}
+
+/** Never rejects. */
+async function runBundle(queue: JobQueue, bundle: readonly Held[], options: RunnerOptions): Promise<void> {
+  const { signal, clear } = whenAllAborted(bundle.map((held) => held.signal))
+  let isOpen = false
+  try {
+    const { group } = queue.task
+    const work = await options.workbench.use(group, { source: options.source, signal })
+    isOpen = true
+    try {
+      await answerBundle(queue, { bundle, rows: work.rows, signal }, options)
+    } finally {
+      work.release()
+    }
+  } catch (error) {
+    // What was lost, or is being handed back, needs no answer from here.
+    const left = bundle.filter((held) => options.leases.isHeld(held) && !held.signal.aborted)
+    // Which of them it was is found out one by one; what keeps the work from opening is the trouble of all.
+    if (isOpen && left.length > 1) for (const held of left) await runBundle(queue, [held], options)
+    else for (const held of left) fail(held, error, options)
+  } finally {
+    clear()
+  }
+}
+
+interface Bundle {
+  readonly bundle: readonly Held[]
+  readonly rows: RowRunner
+  readonly signal: AbortSignal
+}
+
+async function answerBundle(
+  { task, size }: JobQueue,
+  { bundle, rows: runner, signal }: Bundle,
+  { leases, outbox, key, hooks, metrics }: RunnerOptions,
+): Promise<void> {
+  const started = performance.now()
+  const range = { from: bundle[0]!.lease.from, to: bundle.at(-1)!.lease.to }
+  const compute = (part: RowRange) => runner.rows(part, { signal })
+  const { jobId, work } = task.group
+  const rows = await (hooks.rows?.({ jobId, work, range, signal, compute }) ?? compute(range))
+  const elapsedMs = performance.now() - started
+  size.learn(range.to - range.from, elapsedMs)
+  const held = bundle.filter((each) => leases.isHeld(each))
+  if (held.length === 0) return
+  const computed = held.map(({ lease }) => {
+    const own = rows.slice(lease.from - range.from, lease.to - range.from)
+    return { lease, rows: own, elapsedMs: (elapsedMs * own.length) / Math.max(1, rows.length) }
+  })
+  const executed = await executeRows(task, computed, { key, signal })
+  metrics.executed({ rows: rows.length, seconds: elapsedMs / 1000, kind: work.kind })
+  for (const [i, each] of held.entries()) outbox.result(each, executed[i]!)
+}
+
+function fail(held: Held, error: unknown, { outbox, log }: RunnerOptions): void {
+  const typed = error instanceof AssayError
+  const code = typed ? error.code : 'task/failed'
+  const message = error instanceof Error ? error.message : String(error)
+  log.warn('a segment failed', { ...namesOf(held), error })
+  outbox.failure(held, { code, message, retryElsewhere: OWN_TROUBLE.includes(code) })
+}
+
+/** Aborts when the last of them has, with its reason. */
+function whenAllAborted(signals: readonly AbortSignal[]) {
+  const [only] = signals
+  if (signals.length === 1 && only !== undefined) return { signal: only, clear: () => undefined }
+  const all = new AbortController()
+  const look = () => {
+    const last = signals.find((signal) => !signal.aborted)
+    if (last === undefined) all.abort(only?.reason)
+  }
+  for (const signal of signals) signal.addEventListener('abort', look, { once: true })
+  look()
+  const clear = () => {
+    for (const signal of signals) signal.removeEventListener('abort', look)
+  }
+  return { signal: all.signal, clear }
+}

@@ -1,0 +1,154 @@
+/**
+ * The node: registers, keeps its slots full of leases, runs them, and returns results, until it is told to stop.
+ *
+ * Four things go on at once: asking for work (one request that waits), renewing what is held, heartbeats, and what
+ * runner.ts and outbox.ts do. None of them ends because a coordinator is away: it is asked again, with pauses, and
+ * what was computed meanwhile is kept.
+ *
+ * Threat: work and coordinator belong to others. What strangers' work can do to the machine is bounded where it runs
+ * (work/); a coordinator can waste the node's time, and cannot make it sign anything but commitments to what it
+ * computed.
+ */
+import { AssayError } from 'assay/core/errors'
+import { type KeyPair, type NodeId, nodeId } from 'assay/core/keys'
+import { streamBlob } from 'assay/wire/blob-transfer'
+import type { Log } from '../service/log.ts'
+import { createMetrics, type Metrics } from '../service/metrics.ts'
+import { type Machine, openMachine } from '../work/machine.ts'
+import { sleep } from './backoff.ts'
+import { type Hardware, measureHardware } from './benchmark.ts'
+import type { NodeConfig } from './config.ts'
+import { enroller } from './enrol.ts'
+import { type HeldLeases, heldLeases } from './held.ts'
+import type { NodeHooks } from './hooks.ts'
+import { openLink } from './link.ts'
+import { heartbeats, leasing, renewals } from './loops.ts'
+import { nodeManifest } from './manifest.ts'
+import { nodeMetrics } from './node-metrics.ts'
+import { namesOf, type Outbox, openOutbox } from './outbox.ts'
+import { openRunner } from './runner.ts'
+
+/** What handing back may take, once the time for finishing is over; and when it is to stop now. */
+const HAND_BACK_MS = 3_000
+const HAND_BACK_NOW_MS = 1_000
+
+export interface NodeParts {
+  readonly key: KeyPair
+  readonly log: Log
+  /** Gives up the start. */
+  readonly signal?: AbortSignal
+  readonly metrics?: Metrics
+  /** What computes; several nodes of one process share it. The node opens and closes its own without it. */
+  readonly machine?: Machine
+  /** Measured without it. */
+  readonly hardware?: Hardware
+  readonly fetch?: typeof fetch
+  readonly hooks?: NodeHooks
+}
+
+export interface RunningNode {
+  readonly nodeId: NodeId
+  /** Takes no more work, finishes what it has in its time, hands the rest back, stops. `now` cuts the time short. */
+  drain(now?: AbortSignal): Promise<void>
+  /** Stops at once; what it held runs out. */
+  stop(): Promise<void>
+}
+
+/**
+ * Resolves when the node is registered and asks for work.
+ *
+ * @throws AssayError what the coordinator refuses the registration with; the reason of the signal.
+ */
+export async function startNode(config: NodeConfig, parts: NodeParts): Promise<RunningNode> {
+  const { key, hooks = {} } = parts
+  const id = nodeId(key.publicKey)
+  const log = parts.log.child({ nodeId: id })
+  const hardware = parts.hardware ?? (await measureHardware())
+  const link = openLink({ urls: config.coordinator, key, ...(parts.fetch ? { fetch: parts.fetch } : {}) })
+  const manifest = nodeManifest(config, { publicKey: key.publicKey, hardware })
+  const enrol = enroller(link, { manifest, enrolment: config.enrolment.reveal(), log })
+  await enrol(parts.signal ?? new AbortController().signal)
+
+  const machine = parts.machine ?? openMachine(config)
+  const leases = heldLeases()
+  const stopping = new AbortController()
+  const draining = new AbortController()
+  const metrics = nodeMetrics(parts.metrics ?? createMetrics(), {
+    heldSegments: () => leases.size,
+    slots: config.slots,
+    cacheBytes: machine.cacheBytes,
+    clockOffsetMs: link.clockOffsetMs,
+  })
+  const outbox = openOutbox({
+    link,
+    key,
+    log,
+    leases,
+    enrol: () => enrol(stopping.signal),
+    signal: stopping.signal,
+    alter: hooks.result,
+    onOutcome: (held, outcome) => metrics.outcome(outcome, held.group.work.kind),
+  })
+  const runner = openRunner({
+    workbench: machine.workbench,
+    source: (cid, signal) => streamBlob(link.client, cid, { side: 'node', signal }),
+    leases,
+    outbox,
+    key,
+    log,
+    parallel: Math.max(2 * hardware.cores, config.chatParallel),
+    hooks,
+    metrics,
+  })
+  const loop = { link, leases, log, metrics, enrol, slots: config.slots }
+  const loops = [
+    heartbeats({ ...loop, cacheBytes: machine.cacheBytes, signal: stopping.signal }),
+    renewals({ ...loop, signal: stopping.signal }),
+    leasing({ ...loop, runner, signal: draining.signal }),
+  ]
+  log.info('the node serves', { slots: config.slots, tier: hardware.tier, operator: config.operator })
+
+  let ended: Promise<void> | undefined
+  const end = async () => {
+    draining.abort()
+    stopping.abort()
+    for (const held of leases.all()) held.drop(stoppingError())
+    await Promise.all(loops)
+    if (parts.machine === undefined) await machine.close()
+    log.info('the node stopped')
+  }
+  const stop = () => {
+    ended ??= end()
+    return ended
+  }
+  const drain: RunningNode['drain'] = async (now = new AbortController().signal) => {
+    draining.abort()
+    log.info('draining', { held: leases.size })
+    await untilEmpty(
+      leases,
+      AbortSignal.any([now, stopping.signal, AbortSignal.timeout(config.drainTimeoutMs)]),
+    )
+    handBack(leases, { outbox, log })
+    await Promise.race([outbox.idle(), sleep(now.aborted ? HAND_BACK_NOW_MS : HAND_BACK_MS, stopping.signal)])
+    await stop()
+  }
+  return { nodeId: id, drain, stop }
+}
+
+async function untilEmpty(leases: HeldLeases, signal: AbortSignal): Promise<void> {
+  while (leases.size > 0 && !signal.aborted) await leases.changed(signal)
+}
+
+/** What is not done is somebody else's: at once, and without using up an attempt. */
+function handBack(leases: HeldLeases, { outbox, log }: { readonly outbox: Outbox; readonly log: Log }): void {
+  for (const held of leases.all()) {
+    log.info('handing a segment back', namesOf(held))
+    const { code, message } = stoppingError()
+    held.drop(stoppingError())
+    outbox.failure(held, { code, message, retryElsewhere: true })
+  }
+}
+
+function stoppingError(): AssayError {
+  return new AssayError('node/stopping', 'the node is stopping, and hands back what it could not finish')
+}
