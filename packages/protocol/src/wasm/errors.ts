@@ -1,8 +1,8 @@
 /**
  * The stable codes of `wasm/`: what is wrong with a module, and what went wrong in a record that it computed.
  *
- * `wasm/no-memory` is the machine's fault and may pass elsewhere; every other code is the module's or the
- * record's.
+ * `wasm/time`, `wasm/no-memory` and `wasm/crashed` depend on the machine and may pass on another; so may a
+ * `wasm/trap` of a full stack. Every other code about a module or a record comes out the same everywhere.
  */
 import type { ErrorEntry } from '../core/errors.ts'
 
@@ -58,5 +58,21 @@ export const WASM_ERRORS = {
   'wasm/no-memory': {
     meaning: 'This machine could not give the module the memory that it declares.',
     remedy: 'Run it on a machine with more memory, or with fewer workers.',
+  },
+  'wasm/time': {
+    meaning: 'A record took longer than its limit and was ended, or the module took too long to load.',
+    remedy: 'Cut the record into smaller ones, ask for more time, or run on a faster machine.',
+  },
+  'wasm/crashed': {
+    meaning: 'The thread of a module ended by itself, or did not start.',
+    remedy: 'The message says how. Give the machine more memory; if it goes on, report it.',
+  },
+  'wasm/closed': {
+    meaning: 'The runner was closed while, or before, it was asked for rows.',
+    remedy: 'Close a runner after its last run; open a new one for another.',
+  },
+  'wasm/options': {
+    meaning: 'A runner was asked for with a number of workers, or a run with a time limit, out of range.',
+    remedy: 'The message names the option and its range.',
   },
 } as const satisfies { readonly [code: string]: ErrorEntry }
