@@ -65,38 +65,45 @@ export interface TrustPolicy {
 
 /** @throws AssayError 'trust/config' for a policy out of range, 'statistics/parameters' for terms out of range. */
 export function auditPlan(terms: AuditTerms, policy: TrustPolicy): AuditPlan {
-  assertAuditPolicy(policy.audit)
-  const { stake, reward, computeCost } = terms
-  const { falseAlarmRate, colludingShare } = policy.audit
-  const economics = {
-    stake,
-    reward,
-    computeCost,
-    colludingShare,
-    falseAlarmRate,
-    detection: 1 - colludingShare,
-  }
-  const isDeterrable = cheatingLoses({ ...economics, auditRate: 1 })
-  const deterring = isDeterrable ? Math.min(1, auditRateToDeter(economics) * policy.audit.margin) : 0
-  const { reason, rate: byStanding } = standingRate(terms.reputation, policy)
-  const rates: readonly (readonly [AuditPlan['because'], number])[] = [
-    ['floor', policy.audit.floor],
-    [reason, byStanding],
-    ['deterrence', deterring],
-    ['job', assertRate('jobShare', terms.jobShare)],
-  ]
-  const [because, rate] = rates.reduce((most, next) => (next[1] > most[1] ? next : most))
+  const economics = economicsOf(terms, policy.audit)
+  const { rate, because } = largest(terms, economics, policy)
   return {
     rate,
     because,
-    deters: isDeterrable && cheatingLoses({ ...economics, auditRate: rate }),
-    honestPays: stake <= largestHonestStake({ ...economics, auditRate: rate }),
+    deters: cheatingLoses({ ...economics, auditRate: rate }),
+    honestPays: terms.stake <= largestHonestStake({ ...economics, auditRate: rate }),
   }
 }
 
 /** Only the number. */
 export function auditRate(terms: AuditTerms, policy: TrustPolicy): number {
-  return auditPlan(terms, policy).rate
+  return largest(terms, economicsOf(terms, policy.audit), policy).rate
+}
+
+type Economics = Parameters<typeof auditRateToDeter>[0]
+
+function economicsOf({ stake, reward, computeCost }: AuditTerms, audit: AuditPolicy): Economics {
+  const { falseAlarmRate, colludingShare } = audit
+  return { stake, reward, computeCost, colludingShare, falseAlarmRate, detection: 1 - colludingShare }
+}
+
+function largest(
+  { reputation, jobShare }: AuditTerms,
+  economics: Economics,
+  policy: TrustPolicy,
+): Pick<AuditPlan, 'rate' | 'because'> {
+  assertAuditPolicy(policy.audit)
+  let most: Pick<AuditPlan, 'rate' | 'because'> = { rate: policy.audit.floor, because: 'floor' }
+  const ask = (because: AuditPlan['because'], rate: number) => {
+    if (rate > most.rate) most = { rate, because }
+  }
+  const { reason, rate } = standingRate(reputation, policy)
+  ask(reason, rate)
+  if (cheatingLoses({ ...economics, auditRate: 1 })) {
+    ask('deterrence', Math.min(1, auditRateToDeter(economics) * policy.audit.margin))
+  }
+  ask('job', assertRate('jobShare', jobShare))
+  return most
 }
 
 /** The plan in words. */
@@ -139,8 +146,17 @@ function standingRate(
   return { reason: 'suspicion', rate: Math.min(1, cusum / fresh) }
 }
 
-function assertAuditPolicy({ margin, ...rates }: AuditPolicy): void {
-  for (const [name, rate] of Object.entries(rates)) assertRate(name, rate)
+function assertAuditPolicy({
+  margin,
+  floor,
+  probationRate,
+  colludingShare,
+  falseAlarmRate,
+}: AuditPolicy): void {
+  assertRate('floor', floor)
+  assertRate('probationRate', probationRate)
+  assertRate('colludingShare', colludingShare)
+  assertRate('falseAlarmRate', falseAlarmRate)
   if (margin >= 1 && margin < Number.POSITIVE_INFINITY) return
   throw new AssayError('trust/config', `expected a margin of 1 or more, got ${margin}`)
 }

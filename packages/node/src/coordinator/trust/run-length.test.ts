@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { evidenceOf, type SprtRates, sprtBounds, sprtStreaks } from './evidence.ts'
 import { DEFAULT_REPUTATION } from './reputation-state.ts'
-import { cusumResults, cusumRunLength, sprtFigures, thresholdFor } from './run-length.ts'
+import { cusumAlarmWithin, cusumResults, cusumRunLength, sprtFigures, thresholdFor } from './run-length.ts'
 
 const rates = (p0: number, p1: number, alpha = 0.001, beta = 0.01): SprtRates => ({ p0, p1, alpha, beta })
 const refused = expect.objectContaining({ code: 'trust/config' })
@@ -30,6 +30,13 @@ describe("Wald's test", () => {
   it('ends at once where nothing is left to chance', () => {
     expect(sprtFigures(rates(0.001, 0.05), 0)).toEqual({ trusted: 1, rejected: 0, audits: 92 })
     expect(sprtFigures(rates(0.001, 0.05), 1)).toEqual({ trusted: 0, rejected: 1, audits: 2 })
+  })
+
+  it('is followed for a number of audits', () => {
+    const after = (within: number) => sprtFigures(rates(0.001, 0.05), 0.1, { within })
+    expect(after(1)).toEqual({ trusted: 0, rejected: 0, audits: 1 })
+    expect(after(2).rejected).toBeCloseTo(0.01, 12)
+    expect(after(1000).rejected).toBeCloseTo(sprtFigures(rates(0.001, 0.05), 0.1).rejected, 9)
   })
 
   it('refuses rates that test nothing', () => {
@@ -97,6 +104,18 @@ describe('the CUSUM', () => {
     const alert = results((evidence) => (evidence > 0 ? 1 : 0.05))
     expect(alert).toBeGreaterThan(audits + 19 / 0.2)
     expect(alert).toBeLessThan(20 * audits)
+  })
+
+  it('is reached within a number of audits as the recursion says', () => {
+    const within = (audits: number) => cusumAlarmWithin(cusum(7.48), { faultRate: 0.3, audits })
+    expect(within(1)).toBe(0)
+    expect(within(2)).toBeCloseTo(0.09, 12)
+    // Two failures among three, or all three, the last of which decides: FF, CFF, FCF.
+    expect(within(3)).toBeCloseTo(0.09 + 2 * 0.7 * 0.09, 12)
+    // Its expectation is the sum of what is left: ARL = Σ P(later than n).
+    let expectation = 0
+    for (let audits = 0; audits < 200; audits++) expectation += 1 - within(audits)
+    expect(expectation).toBeCloseTo(cusumRunLength(cusum(7.48), 0.3), 6)
   })
 
   it('refuses thresholds and rates out of range', () => {

@@ -112,6 +112,44 @@ function excursion(
   return next?.row[0] ?? ALARM
 }
 
+/** Probability that the CUSUM of such a node reaches its threshold within so many audits. */
+export function cusumAlarmWithin(
+  { threshold, ...rates }: CusumRates,
+  { faultRate, audits }: { readonly faultRate: number; readonly audits: number },
+): number {
+  const { fault, clean } = evidenceOf(rates)
+  assertRate(faultRate)
+  /** Mass by clean audits, and by failures before that; 0 and 0 is no evidence. */
+  let walks = new Map([[0, new Map([[0, 1]])]])
+  let alarmed = 0
+  for (let done = 0; done < audits; done++) {
+    const after: typeof walks = new Map()
+    const move = (faults: number, cleans: number, mass: number) => {
+      const level = faults * fault + cleans * clean
+      if (level >= threshold) alarmed += mass
+      else if (mass > NEGLIGIBLE) add(after, level <= 0 ? [0, 0] : [faults, cleans], mass)
+    }
+    for (const [faults, row] of walks) {
+      for (const [cleans, mass] of row) {
+        move(faults, cleans + 1, mass * (1 - faultRate))
+        move(faults + 1, cleans, mass * faultRate)
+      }
+    }
+    walks = after
+  }
+  return alarmed
+}
+
+function add(
+  walks: Map<number, Map<number, number>>,
+  [faults, cleans]: readonly [number, number],
+  mass: number,
+): void {
+  const row = walks.get(faults) ?? new Map<number, number>()
+  walks.set(faults, row)
+  row.set(cleans, (row.get(cleans) ?? 0) + mass)
+}
+
 export interface SprtFigures {
   /** Probability that the node ends trusted. */
   readonly trusted: number
@@ -121,15 +159,22 @@ export interface SprtFigures {
   readonly audits: number
 }
 
-/** What the SPRT does with a node that fails each audit with `faultRate`, 0 … 1. */
-export function sprtFigures(rates: SprtRates, faultRate: number): SprtFigures {
+/**
+ * What the SPRT does with a node that fails each audit with `faultRate`, 0 … 1; with `within`, what it has done after so
+ * many audits.
+ */
+export function sprtFigures(
+  rates: SprtRates,
+  faultRate: number,
+  { within = MAX_AUDITS }: { readonly within?: number } = {},
+): SprtFigures {
   const { fault, clean } = evidenceOf(rates)
   const bounds = sprtBounds(rates)
   if (!(faultRate >= 0 && faultRate <= 1)) throw rateOutOfRange(faultRate)
   /** Mass of undecided walks by their failures, after `done` audits. */
   let undecided = new Map([[0, 1]])
   const figures = { trusted: 0, rejected: 0, audits: 0 }
-  for (let done = 0; undecided.size > 0 && done < MAX_AUDITS; done++) {
+  for (let done = 0; undecided.size > 0 && done < within; done++) {
     const after = new Map<number, number>()
     const move = (faults: number, mass: number) => {
       const level = faults * fault + (done + 1 - faults) * clean
