@@ -57,6 +57,8 @@ export function isAudited({ rate, ...draw }: AuditDraw & { readonly rate: number
 
 /** The first 53 bits of a digest as a fraction of 2^53: uniform on 0 … 1 - 2^-53 where the digest is. */
 export function fractionOf(digest: Digest): number {
-  const view = new DataView(digest.buffer, digest.byteOffset, 8)
-  return (view.getUint32(0) * 2 ** 21 + (view.getUint32(4) >>> 11)) / 2 ** 53
+  let fraction = 0
+  // Six bytes and the upper five bits of the seventh; every sum is exact.
+  for (let i = 0; i < 6; i++) fraction = fraction * 256 + (digest[i] as number)
+  return (fraction * 32 + ((digest[6] as number) >>> 3)) / 2 ** 53
 }
