@@ -6,7 +6,7 @@ import { MAX_ROW_TIME_MS, WORK_KINDS } from 'assay/wire/work'
 import * as z from 'zod/mini'
 import type { ConfigValues, OptionSpecs } from '../service/config.ts'
 import { DRAIN_TIMEOUT_MS } from '../service/lifecycle.ts'
-import { CHAT_PROTOCOLS } from '../work/chat-endpoint.ts'
+import { CHAT_PROTOCOLS, type ChatEndpoint } from '../work/chat-endpoint.ts'
 
 const GIB = 2 ** 30
 /** Two for each core, so that one waits while another computes. */
@@ -80,3 +80,11 @@ export const NODE_OPTIONS = {
 } as const satisfies OptionSpecs
 
 export type NodeConfig = ConfigValues<typeof NODE_OPTIONS>
+
+/** The endpoint beside the node; undefined without one. */
+export function chatEndpoint(config: NodeConfig): ChatEndpoint | undefined {
+  const { chatUrl: url, chatProtocol: protocol, chatModels: models, chatToken } = config
+  if (url === undefined) return undefined
+  const token = chatToken === undefined ? {} : { token: chatToken.reveal() }
+  return { url, protocol, models, parallel: config.chatParallel, timeoutMs: config.chatTimeoutMs, ...token }
+}

@@ -8,7 +8,7 @@
 import { AssayError } from 'assay/core/errors'
 import type { KeyPair } from 'assay/core/keys'
 import type { Log } from '../service/log.ts'
-import type { ContentSource } from '../work/content-cache.ts'
+import type { ContentSource } from '../work/content-source.ts'
 import { type PieceSize, pieceSize } from '../work/piece-size.ts'
 import type { RowRange, RowRunner } from '../work/row-runner.ts'
 import type { Workbench } from '../work/workbench.ts'
@@ -26,6 +26,8 @@ const OWN_TROUBLE: readonly string[] = [
   'work/cache-full',
   'work/closed',
   'onnx/runtime-missing',
+  'wasm/closed',
+  'wasm/no-memory',
   'wire/unavailable',
 ]
 

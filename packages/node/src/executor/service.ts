@@ -11,13 +11,13 @@
  */
 import { AssayError } from 'assay/core/errors'
 import { type KeyPair, type NodeId, nodeId } from 'assay/core/keys'
-import { streamBlob } from 'assay/wire/blob-transfer'
 import type { Log } from '../service/log.ts'
 import { createMetrics, type Metrics } from '../service/metrics.ts'
+import { coordinatorContent } from '../work/content-source.ts'
 import { type Machine, openMachine } from '../work/machine.ts'
 import { sleep } from './backoff.ts'
 import { type Hardware, measureHardware } from './benchmark.ts'
-import type { NodeConfig } from './config.ts'
+import { chatEndpoint, type NodeConfig } from './config.ts'
 import { enroller } from './enrol.ts'
 import { type HeldLeases, heldLeases } from './held.ts'
 import type { NodeHooks } from './hooks.ts'
@@ -69,7 +69,7 @@ export async function startNode(config: NodeConfig, parts: NodeParts): Promise<R
   const enrol = enroller(link, { manifest, enrolment: config.enrolment.reveal(), log })
   await enrol(parts.signal ?? new AbortController().signal)
 
-  const machine = parts.machine ?? openMachine(config)
+  const machine = parts.machine ?? (await openMachine({ ...config, chat: chatEndpoint(config), log }))
   const leases = heldLeases()
   const stopping = new AbortController()
   const draining = new AbortController()
@@ -91,7 +91,7 @@ export async function startNode(config: NodeConfig, parts: NodeParts): Promise<R
   })
   const runner = openRunner({
     workbench: machine.workbench,
-    source: (cid, signal) => streamBlob(link.client, cid, { side: 'node', signal }),
+    source: coordinatorContent(link.client),
     leases,
     outbox,
     key,
