@@ -1,0 +1,185 @@
+/**
+ * Leases: the heads of the queues that a node may have, marked as its own for a while.
+ *
+ * One statement, which waits for nobody: rows that another lease is taking are passed over. It is committed without
+ * waiting for the disk: a lease that a crash of the database forgets is an answer that will be refused as stale, and a
+ * fence that is given again is given with another node, or with the same nonce.
+ *
+ * A lease shows nothing but rows, a fresh nonce and an id that carries the time of the job: first runs, re-runs and
+ * known answers look alike.
+ *
+ * Threat: nodes that take leases and sit on them. Each may hold only so many, a lease ends by itself and cannot be
+ * renewed for ever, and the next run goes to somebody else (roster.ts).
+ */
+import { toHex } from 'assay/core/bytes'
+import type { LeaseGroup, SegmentLease } from 'assay/wire/dispatch'
+import { MAX_LEASES } from 'assay/wire/dispatch'
+import { statement } from '../../store/database.ts'
+import { mayWorkNow, type NodeInfo } from '../registry/nodes.ts'
+import { type JobFacts, jobFacts, type LeaseRef, leaseNonces, segmentInput } from './job-facts.ts'
+import type { LifeParts } from './parts.ts'
+import { queuesOf, reservationsOf } from './queue.ts'
+
+/** Leases that a node may hold for each of its slots: the next are there when one is done. */
+const LEASES_PER_SLOT = 4
+/** Of nodes on probation: small segments take less time than the way to them. */
+const PROBATION_LEASES = 64
+/** Of trusted ones: two full answers. */
+const TRUSTED_LEASES = 2 * MAX_LEASES
+/** A lease is renewed at most for so many times its length: a node that hangs does not keep a segment for ever. */
+export const MAX_LEASE_LENGTHS = 240
+/** Dispatches of jobs that have ended are cleared away by whoever meets them; then it looks again. */
+const MAX_LOOKS = 8
+
+const HEAD = `dispatch.state = 'queued' AND dispatch.queue = place.queue
+         AND dispatch.reserved_for = place.reserved_for
+       ORDER BY dispatch.priority DESC, dispatch.turn, dispatch.deadline_at`
+
+const LEASE = statement(
+  'lease',
+  `WITH committed_later AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+   room AS MATERIALIZED (
+     SELECT least($3::integer, $4 - count(*))::integer AS size FROM committed_later, (
+       SELECT FROM dispatch WHERE node_id = $5 AND state = 'leased' LIMIT $4
+     ) AS held
+   ),
+   head AS (
+     SELECT place.queue, place.reserved_for, first.priority, first.turn, first.deadline_at
+     FROM unnest($1::text[], $2::text[]) AS place (queue, reserved_for), room, LATERAL (
+       SELECT priority, turn, deadline_at FROM dispatch WHERE ${HEAD} LIMIT room.size
+     ) AS first
+     WHERE room.size > 0
+     ORDER BY first.priority DESC, first.turn, first.deadline_at LIMIT (SELECT size FROM room)
+   ),
+   place AS (SELECT queue, reserved_for, count(*) AS size FROM head GROUP BY queue, reserved_for),
+   picked AS (
+     SELECT locked.id, locked.job_id FROM place, LATERAL (
+       SELECT id, job_id FROM dispatch WHERE ${HEAD} LIMIT place.size FOR UPDATE SKIP LOCKED
+     ) AS locked
+   )
+   UPDATE dispatch SET
+     state = CASE WHEN job.state = 'running' AND dispatch.deadline_at > $7 THEN 'leased' ELSE 'cancelled' END,
+     fence = fence + 1, attempts = attempts + 1, node_id = $5, operator = $6, leased_at = $7,
+     lease_expires_at = $7::timestamptz + lease_seconds * interval '1 second'
+   FROM picked JOIN job ON job.id = picked.job_id
+   WHERE dispatch.id = picked.id
+   RETURNING dispatch.id, dispatch.job_id, segment, fence, dispatch.state = 'leased' AS is_leased`,
+)
+
+interface LeaseRow {
+  readonly id: string
+  readonly job_id: string
+  readonly segment: number
+  readonly fence: number
+  readonly is_leased: boolean
+}
+
+/** Up to `max` segments for the node, by job; none where there is none, or none for it. */
+export async function leaseSegments(
+  { db, cache }: Pick<LifeParts, 'db' | 'cache'>,
+  node: NodeInfo,
+  { max, now }: { readonly max: number; readonly now: Date },
+): Promise<LeaseGroup[]> {
+  if (!mayWorkNow(node, now.getTime())) return []
+  const reservations = reservationsOf(node)
+  const places = queuesOf(node.manifest).flatMap((queue) =>
+    reservations.map((whom) => [queue, whom] as const),
+  )
+  const rows: LeaseRow[] = []
+  for (let look = 0; look < MAX_LOOKS && rows.length < max; look++) {
+    const found = await db.query<LeaseRow>(LEASE, [
+      places.map(([queue]) => queue),
+      places.map(([, whom]) => whom),
+      max - rows.length,
+      mostLeases(node),
+      Buffer.from(node.nodeId, 'hex'),
+      node.operator,
+      now,
+    ])
+    rows.push(...found.rows.filter((row) => row.is_leased))
+    if (found.rows.every((row) => row.is_leased)) break
+  }
+  return groupLeases(
+    await jobFacts(
+      db,
+      cache,
+      rows.map((row) => row.job_id),
+    ),
+    rows,
+  )
+}
+
+function mostLeases({ standing, manifest }: NodeInfo): number {
+  return Math.max(
+    LEASES_PER_SLOT * manifest.slots,
+    standing === 'trusted' ? TRUSTED_LEASES : PROBATION_LEASES,
+  )
+}
+
+function groupLeases(jobs: ReadonlyMap<string, JobFacts>, rows: readonly LeaseRow[]): LeaseGroup[] {
+  const refs: LeaseRef[] = []
+  const sorted = rows.toSorted((a, b) => a.segment - b.segment)
+  for (const { id: dispatchId, job_id, fence } of sorted) {
+    refs.push({ job: jobs.get(job_id) as JobFacts, dispatchId, fence })
+  }
+  const nonces = leaseNonces(refs)
+  const groups = new Map<JobFacts, SegmentLease[]>()
+  sorted.forEach(({ id, fence, segment }, i) => {
+    const { job } = refs[i] as LeaseRef
+    const { from, to } = segmentInput(job, segment)
+    const leases = groups.get(job) ?? []
+    leases.push({ id, fence, from, to, nonce: toHex(nonces[i] as Uint8Array) })
+    groups.set(job, leases)
+  })
+  return [...groups].map(([job, segments]) => ({ ...groupOf(job), segments }))
+}
+
+function groupOf({ id, spec, inputCid, deadlineAt }: JobFacts): Omit<LeaseGroup, 'segments'> {
+  const { sampling } = spec.validation
+  return {
+    jobId: id,
+    work: spec.work,
+    input: spec.input,
+    inputCid,
+    falsePositiveRate: sampling?.falsePositiveRate ?? null,
+    guessProbability: sampling?.guessProbability ?? 0,
+    leaseSeconds: spec.leaseSeconds,
+    deadlineAt: deadlineAt.toISOString(),
+  }
+}
+
+const RENEW = statement(
+  'lease_renew',
+  `WITH held AS MATERIALIZED (
+     SELECT dispatch.id FROM unnest($1::uuid[], $2::integer[]) AS given (id, fence)
+     JOIN dispatch ON dispatch.id = given.id AND dispatch.fence = given.fence
+     JOIN job ON job.id = dispatch.job_id
+     WHERE dispatch.state = 'leased' AND dispatch.node_id = $3 AND job.state = 'running' AND dispatch.deadline_at > $4
+       AND leased_at + ${MAX_LEASE_LENGTHS} * lease_seconds * interval '1 second' > $4
+   ), locked AS (
+     SELECT id FROM dispatch WHERE id IN (SELECT id FROM held) AND state = 'leased' FOR UPDATE SKIP LOCKED
+   ), renewed AS (
+     UPDATE dispatch SET lease_expires_at = $4::timestamptz + lease_seconds * interval '1 second'
+     FROM locked WHERE dispatch.id = locked.id
+   )
+   SELECT id FROM held`,
+)
+
+/**
+ * Keeps leases for another length; those that are no longer the node's come back. A lease that somebody is just
+ * finishing is passed over, and is not lost.
+ */
+export async function renewLeases(
+  { db }: Pick<LifeParts, 'db'>,
+  nodeId: string,
+  { leases, now }: { readonly leases: readonly { id: string; fence: number }[]; readonly now: Date },
+): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(RENEW, [
+    leases.map(({ id }) => id),
+    leases.map(({ fence }) => fence),
+    Buffer.from(nodeId, 'hex'),
+    now,
+  ])
+  const held = new Set(rows.map(({ id }) => id))
+  return leases.map(({ id }) => id).filter((id) => !held.has(id))
+}

@@ -1,0 +1,146 @@
+/**
+ * Who may get a run that not everybody may have: an operator, drawn among those that are online.
+ *
+ * A second run goes to another operator than the first, and a run that failed is tried elsewhere. Left in the queue of
+ * all, such runs would be passed over by those who must not have them, one by one, at every lease; and a colluding
+ * node that asks fastest would audit its friend. So an operator is drawn, each in proportion to its nodes, and the run
+ * kept for it for a while. Trusted nodes come first for audits: newcomers cost nothing to make.
+ *
+ * Pure but for `loadRoster`. A roster is some seconds old; a reservation that nobody takes is drawn again.
+ */
+
+import type { Manifest } from 'assay/wire/manifest'
+import { type Queryable, statement } from '../../store/database.ts'
+import { queuesOf, reservation } from './queue.ts'
+
+/** How long a run is kept for one operator: a node that is free asks several times within it. */
+export const RESERVED_MS = 5_000
+/** How long a run waits that nobody may have now. */
+export const HELD_MS = 1_000
+
+export interface RosterNode {
+  readonly operator: string
+  readonly isTrusted: boolean
+  readonly queues: readonly string[]
+}
+
+/** Operators, one entry for each node, those of one operator side by side. */
+interface Line {
+  readonly entries: readonly string[]
+  readonly ranges: ReadonlyMap<string, { readonly start: number; readonly count: number }>
+}
+
+interface Lines {
+  readonly all: Line
+  readonly trusted: Line
+}
+
+/** By queue. */
+export type Roster = ReadonlyMap<string, Lines>
+
+export interface PlaceAsk {
+  readonly queue: string
+  /** Operators that must not have it. */
+  readonly excluded: readonly string[]
+  /** Operators that had it and did not deliver. */
+  readonly avoided: readonly string[]
+  /** 0 … 1, fresh for each draw. */
+  readonly ticket: number
+  /** Wait even where anybody may have it: it was just given back. */
+  readonly isDelayed?: boolean
+}
+
+/** Where a run stands in its queue: `dispatch.reserved_for` and `reserved_until`. */
+export interface Place {
+  /** Null: nobody may have it now. */
+  readonly reservedFor: string | null
+  readonly forMs: number | null
+}
+
+export const OPEN_PLACE: Place = { reservedFor: '', forMs: null }
+
+export function rosterOf(nodes: readonly RosterNode[]): Roster {
+  const entries = new Map<string, { all: string[]; trusted: string[] }>()
+  for (const { operator, isTrusted, queues } of nodes) {
+    for (const queue of queues) {
+      const of = entries.get(queue) ?? { all: [], trusted: [] }
+      of.all.push(operator)
+      if (isTrusted) of.trusted.push(operator)
+      entries.set(queue, of)
+    }
+  }
+  return new Map(
+    [...entries].map(([queue, { all, trusted }]) => [queue, { all: lineOf(all), trusted: lineOf(trusted) }]),
+  )
+}
+
+const NOBODY: Line = { entries: [], ranges: new Map() }
+
+function lineOf(operators: readonly string[]): Line {
+  const entries = operators.toSorted()
+  const ranges = new Map<string, { start: number; count: number }>()
+  entries.forEach((operator, i) => {
+    const range = ranges.get(operator)
+    if (range === undefined) ranges.set(operator, { start: i, count: 1 })
+    else range.count++
+  })
+  return { entries, ranges }
+}
+
+/** For a run that is compared with those of the excluded operators. */
+export function placeAudit(roster: Roster, { queue, excluded, avoided, ticket }: PlaceAsk): Place {
+  const { all, trusted } = roster.get(queue) ?? { all: NOBODY, trusted: NOBODY }
+  const both = [...excluded, ...avoided]
+  const auditor = draw(trusted, both, ticket)
+  if (auditor !== undefined) return { reservedFor: reservation(auditor, 'trusted'), forMs: RESERVED_MS }
+  const other = draw(all, both, ticket) ?? draw(all, excluded, ticket)
+  if (other === undefined) return { reservedFor: null, forMs: HELD_MS }
+  return { reservedFor: reservation(other, 'any'), forMs: RESERVED_MS }
+}
+
+/** For a run that was given back, or whose lease ended: others first, and anybody where there are none. */
+export function placeRetry(roster: Roster, { queue, avoided, ticket, isDelayed = false }: PlaceAsk): Place {
+  const other = draw(roster.get(queue)?.all ?? NOBODY, avoided, ticket)
+  if (other !== undefined) return { reservedFor: reservation(other, 'any'), forMs: RESERVED_MS }
+  return isDelayed ? { reservedFor: null, forMs: HELD_MS } : OPEN_PLACE
+}
+
+/** Uniform over the entries that are not excluded, in time that their number does not change. */
+function draw({ entries, ranges }: Line, excluded: readonly string[], ticket: number): string | undefined {
+  const skipped = [...new Set(excluded)]
+    .flatMap((operator) => ranges.get(operator) ?? [])
+    .toSorted((a, b) => a.start - b.start)
+  const left = entries.length - skipped.reduce((sum, { count }) => sum + count, 0)
+  if (left === 0) return undefined
+  let index = Math.floor(ticket * left)
+  for (const { start, count } of skipped) if (index >= start) index += count
+  return entries[index]
+}
+
+const LOAD = statement(
+  'roster_load',
+  `SELECT operator, standing = 'trusted' AS is_trusted, manifest->'workKinds' AS kinds,
+     manifest->'runtimes' AS runtimes, manifest->'chatModels' AS models
+   FROM node WHERE state = 'online' AND role = 'solver' AND standing IN ('probation', 'trusted')
+     AND (resting_until IS NULL OR resting_until <= $1) ORDER BY id`,
+)
+
+interface LoadRow {
+  readonly operator: string
+  readonly is_trusted: boolean
+  readonly kinds: Manifest['workKinds']
+  readonly runtimes: Manifest['runtimes']
+  readonly models: Manifest['chatModels'] | null
+}
+
+/** Of the nodes that get work now. */
+export async function loadRoster(db: Queryable, now: Date): Promise<Roster> {
+  const { rows } = await db.query<LoadRow>(LOAD, [now])
+  return rosterOf(
+    rows.map(({ operator, is_trusted: isTrusted, kinds: workKinds, runtimes, models }) => ({
+      operator,
+      isTrusted,
+      queues: queuesOf({ workKinds, runtimes, chatModels: models ?? [] }),
+    })),
+  )
+}

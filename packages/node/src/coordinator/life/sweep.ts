@@ -1,0 +1,266 @@
+/**
+ * What time does: leases and deadlines that pass, nodes that fall silent, reservations that nobody takes; and whatever
+ * a coordinator that died left half done. Any number of replicas sweep at once: each step takes what nobody else is at,
+ * in bounded bites, and says whether it may have left some.
+ */
+import { type Queryable, statement, type Tx } from '../../store/database.ts'
+import { append } from '../events.ts'
+import { applyEffects, lockJobs, noEffects } from './effects.ts'
+import { giveBack, RUN_COLUMNS, type RunRow, tellRequeue, ticketOf } from './give-back.ts'
+import { type JobFacts, jobFacts } from './job-facts.ts'
+import type { LifeParts } from './parts.ts'
+import { runtimeOf } from './queue.ts'
+import { OPEN_PLACE, placeAudit } from './roster.ts'
+
+/** Rows of one bite: some tens of milliseconds. */
+const BITE = 500
+/** Segments of one bite of a job that is cleared away. */
+const CLEAR_SEGMENTS = 5_000
+const IDEMPOTENCY_HOURS = 24
+const DELETE_BITE = 5_000
+
+const EXPIRED_LEASES = statement(
+  'sweep_leases',
+  `SELECT job_id FROM dispatch WHERE state = 'leased' AND lease_expires_at <= $1 ORDER BY lease_expires_at LIMIT ${BITE}`,
+)
+const LOCK_EXPIRED = statement(
+  'sweep_leases_lock',
+  `SELECT ${RUN_COLUMNS} FROM dispatch
+   WHERE state = 'leased' AND lease_expires_at <= $1 AND job_id = ANY ($2::uuid[])
+   ORDER BY lease_expires_at LIMIT ${BITE} FOR UPDATE SKIP LOCKED`,
+)
+
+/** Leases that were not renewed go back to the queue; their nodes were late, once for all that expired together. */
+export async function expireLeases(parts: LifeParts, now: Date): Promise<boolean> {
+  const { rows } = await parts.db.query<{ job_id: string }>(EXPIRED_LEASES, [now])
+  if (rows.length === 0) return false
+  const jobs = await jobFacts(
+    parts.db,
+    parts.cache,
+    rows.map(({ job_id }) => job_id),
+  )
+  const expired = await parts.db.tx(async (tx) => {
+    const states = await lockJobs(tx, jobs.keys(), { wait: false })
+    const running = [...states].flatMap(([id, state]) => (state === 'running' ? [id] : []))
+    const { rows: runs } = await tx.query<RunRow>(LOCK_EXPIRED, [now, running])
+    const effects = noEffects()
+    const reason = 'wire/stale: the lease was not renewed in time'
+    await giveBack(tx, parts, { runs: runs.map((run) => ({ run, reason })), jobs, effects, now })
+    const late = new Map(runs.map((run) => [hex(run.node_id), run]))
+    for (const [nodeId, run] of late) {
+      const runtime = runtimeOf((jobs.get(run.job_id) as JobFacts).spec.work)
+      effects.observations.push({ nodeId, outcome: 'late', runtime })
+    }
+    for (const run of runs) tellRequeue(effects, { run, code: 'wire/stale', reason })
+    await applyEffects(tx, parts, { effects, now })
+    return runs.length
+  })
+  if (expired > 0) parts.onWork()
+  return expired === BITE
+}
+
+const DUE_JOBS = statement(
+  'sweep_jobs',
+  `SELECT id, segments, accepted_segments FROM job WHERE state IN ('submitted', 'running') AND deadline_at <= $1
+   ORDER BY deadline_at LIMIT ${BITE} FOR NO KEY UPDATE SKIP LOCKED`,
+)
+const HELD_BACK = statement(
+  'sweep_jobs_held',
+  `SELECT given.id FROM unnest($1::uuid[]) AS given (id) WHERE EXISTS (
+     SELECT FROM dispatch WHERE job_id = given.id AND state = 'queued' AND reserved_for IS NULL
+       AND cardinality(excluded_operators) > 0)`,
+)
+
+/** Jobs whose deadline passed end. */
+export async function expireJobs(parts: LifeParts, now: Date): Promise<boolean> {
+  return parts.db.tx(async (tx) => {
+    const { rows } = await tx.query<{ id: string; segments: number; accepted_segments: number }>(DUE_JOBS, [
+      now,
+    ])
+    if (rows.length === 0) return false
+    const held = await tx.query<{ id: string }>(HELD_BACK, [rows.map(({ id }) => id)])
+    const lacking = new Set(held.rows.map(({ id }) => id))
+    const effects = noEffects()
+    for (const { id, segments, accepted_segments: accepted } of rows) {
+      const done = `the deadline passed with ${accepted} of ${segments} segments accepted`
+      effects.ends.set(
+        id,
+        lacking.has(id)
+          ? {
+              state: 'expired',
+              code: 'job/no-operator',
+              reason: `${done}; a node of another operator was missing`,
+            }
+          : { state: 'expired', code: 'job/deadline', reason: done },
+      )
+    }
+    await applyEffects(tx, parts, { effects, now })
+    return rows.length === BITE
+  })
+}
+
+const FREE_CHECKS = statement(
+  'sweep_verifications',
+  `UPDATE verification SET state = 'queued', verifier_id = NULL, lease_expires_at = NULL
+   FROM (SELECT dispatch_id FROM verification WHERE state = 'leased' AND lease_expires_at <= $1
+     ORDER BY lease_expires_at LIMIT ${BITE} FOR UPDATE SKIP LOCKED) AS expired
+   WHERE verification.dispatch_id = expired.dispatch_id`,
+)
+
+/** Checks whose verifier did not come back are for any verifier again. */
+export async function expireVerifications({ db, onWork }: LifeParts, now: Date): Promise<boolean> {
+  const { count } = await db.query(FREE_CHECKS, [now])
+  if (count > 0) onWork()
+  return count === BITE
+}
+
+const SILENT_NODES = statement(
+  'sweep_nodes',
+  `UPDATE node SET state = 'offline' FROM (
+     SELECT id FROM node WHERE state <> 'offline' AND last_seen_at <= $1 ORDER BY id LIMIT ${BITE}
+     FOR NO KEY UPDATE SKIP LOCKED
+   ) AS silent WHERE node.id = silent.id RETURNING node.id`,
+)
+const END_LEASES = statement(
+  'sweep_nodes_leases',
+  `UPDATE dispatch SET lease_expires_at = $2 FROM (
+     SELECT id FROM dispatch WHERE state = 'leased' AND node_id = ANY ($1::bytea[]) AND lease_expires_at > $2
+     FOR UPDATE SKIP LOCKED
+   ) AS held WHERE dispatch.id = held.id`,
+)
+
+/** Nodes without a heartbeat are offline, and lose what they hold. */
+export async function markOffline({ db, policy }: LifeParts, now: Date): Promise<boolean> {
+  return db.tx(async (tx) => {
+    const since = new Date(now.getTime() - policy.offlineAfterMs)
+    const { rows } = await tx.query<{ id: Uint8Array }>(SILENT_NODES, [since])
+    if (rows.length === 0) return false
+    await tx.query(END_LEASES, [rows.map(({ id }) => id), now])
+    await append(
+      tx,
+      rows.map(({ id }) => ({
+        type: 'node.offline',
+        nodeId: hex(id),
+        data: { afterMs: policy.offlineAfterMs },
+      })),
+    )
+    return rows.length === BITE
+  })
+}
+
+const RESERVED = statement(
+  'sweep_reserved',
+  `SELECT ${RUN_COLUMNS} FROM dispatch WHERE state = 'queued' AND reserved_until <= $1
+   ORDER BY reserved_until LIMIT ${BITE} FOR UPDATE SKIP LOCKED`,
+)
+const PLACE = statement(
+  'sweep_place',
+  `UPDATE dispatch SET reserved_for = given.reserved_for, reserved_until = given.reserved_until
+   FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS given (id, reserved_for, reserved_until)
+   WHERE dispatch.id = given.id`,
+)
+
+/** Runs that were kept for somebody who did not take them, or for nobody, are placed again. */
+export async function placeAgain(parts: LifeParts, now: Date): Promise<boolean> {
+  const placed = await parts.db.tx(async (tx) => {
+    const { rows } = await tx.query<RunRow>(RESERVED, [now])
+    if (rows.length === 0) return 0
+    const jobs = await jobFacts(
+      tx,
+      parts.cache,
+      rows.map(({ job_id }) => job_id),
+    )
+    const places = rows.map((run) => {
+      const job = jobs.get(run.job_id) as JobFacts
+      const { excluded_operators: excluded, avoided_operators: avoided } = run
+      const ask = { queue: job.queue, excluded, avoided, ticket: ticketOf(job, run, now) }
+      // A retry that others did not take in time is for anybody, whoever failed at it.
+      return run.compared ? placeAudit(parts.roster(), ask) : OPEN_PLACE
+    })
+    await tx.query(PLACE, [
+      rows.map(({ id }) => id),
+      places.map(({ reservedFor }) => reservedFor),
+      places.map(({ forMs }) => (forMs === null ? null : new Date(now.getTime() + forMs))),
+    ])
+    return rows.length
+  })
+  if (placed > 0) parts.onWork()
+  return placed === BITE
+}
+
+const NEXT_TO_CLEAR = statement(
+  'sweep_clear_next',
+  'SELECT id, segmented FROM job WHERE to_clear ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED',
+)
+const CLEAR = statement(
+  'sweep_clear',
+  `UPDATE dispatch SET state = 'cancelled', lease_expires_at = NULL, reserved_until = NULL
+   WHERE job_id = $1 AND segment >= $2 AND segment < $3 AND state IN ('queued', 'leased', 'committed')`,
+)
+const CLEAR_CHECKS = statement(
+  'sweep_clear_checks',
+  `UPDATE verification SET state = 'cancelled', lease_expires_at = NULL
+   WHERE job_id = $1 AND state IN ('queued', 'leased')`,
+)
+
+/** Takes away what is left of a job that has ended; one bite of segments a transaction. */
+export async function clearJob({ db }: Pick<LifeParts, 'db'>): Promise<boolean> {
+  const job = await db.tx(async (tx) => {
+    const { rows } = await tx.query<{ id: string; segmented: number }>(NEXT_TO_CLEAR)
+    const [job] = rows
+    if (job === undefined) return undefined
+    if (job.segmented <= CLEAR_SEGMENTS) await clearAll(tx, job)
+    return job
+  })
+  if (job === undefined) return false
+  if (job.segmented > CLEAR_SEGMENTS) {
+    // From the start where somebody stopped before: the rows that are cleared already cost little.
+    for (let from = 0; from < job.segmented; from += CLEAR_SEGMENTS) {
+      await db.query(CLEAR, [job.id, from, from + CLEAR_SEGMENTS])
+    }
+    await db.tx((tx) => clearAll(tx, { ...job, segmented: 0 }))
+  }
+  return true
+}
+
+async function clearAll(tx: Tx, { id, segmented }: { id: string; segmented: number }): Promise<void> {
+  if (segmented > 0) await tx.query(CLEAR, [id, 0, segmented])
+  await tx.query(CLEAR_CHECKS, [id])
+  await tx.query('DELETE FROM undecided WHERE job_id = $1', [id])
+  await tx.query('UPDATE job SET to_clear = false WHERE id = $1', [id])
+}
+
+const OLD_NOTES = statement(
+  'sweep_undecided',
+  `SELECT job_id, segment FROM undecided WHERE since <= $1 ORDER BY since LIMIT ${BITE}`,
+)
+
+/** Segments whose note was left longer ago than whoever left it needs to decide them. */
+export async function oldNotes(db: Queryable, before: Date): Promise<{ jobId: string; segment: number }[]> {
+  const { rows } = await db.query<{ job_id: string; segment: number }>(OLD_NOTES, [before])
+  return rows.map(({ job_id: jobId, segment }) => ({ jobId, segment }))
+}
+
+const DELETE_NONCES = statement(
+  'sweep_nonces',
+  `DELETE FROM request_nonce USING (
+     SELECT node_id, nonce FROM request_nonce WHERE expires_at <= $1 LIMIT ${DELETE_BITE} FOR UPDATE SKIP LOCKED
+   ) AS old WHERE request_nonce.node_id = old.node_id AND request_nonce.nonce = old.nonce`,
+)
+const DELETE_KEYS = statement(
+  'sweep_idempotency',
+  `DELETE FROM idempotency USING (
+     SELECT submitter, key FROM idempotency WHERE created_at <= $1 LIMIT ${DELETE_BITE} FOR UPDATE SKIP LOCKED
+   ) AS old WHERE idempotency.submitter = old.submitter AND idempotency.key = old.key`,
+)
+
+/** Nonces whose timestamps are no longer good, and idempotency keys that were promised for a day. */
+export async function forgetOld({ db }: Pick<LifeParts, 'db'>, now: Date): Promise<boolean> {
+  const nonces = await db.query(DELETE_NONCES, [now])
+  const keys = await db.query(DELETE_KEYS, [new Date(now.getTime() - IDEMPOTENCY_HOURS * 3_600_000)])
+  return nonces.count === DELETE_BITE || keys.count === DELETE_BITE
+}
+
+function hex(bytes: Uint8Array | null): string {
+  return Buffer.from(bytes ?? []).toString('hex')
+}

@@ -1,0 +1,12 @@
+/** Version 7 UUIDs (RFC 9562): the time in milliseconds, then 74 random bits. */
+import { randomBytes } from 'node:crypto'
+
+/** `uuid_at` of the database does the same. */
+export function uuidAt(unixMs: number): string {
+  const bytes = randomBytes(16)
+  bytes.writeUIntBE(unixMs, 0, 6)
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x70
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80
+  const hex = bytes.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
