@@ -10,6 +10,8 @@ const STEPS = [
   ['package', 'scripts/check-package.mjs'],
   ['docs', 'scripts/make-docs.mjs', '--check'],
   ['openapi', 'scripts/check-openapi.mjs'],
+  ['vectors of batches', 'scripts/vectors/poe-batch.mjs', '--check'],
+  ['vectors of logs', 'scripts/vectors/transparency-log.mjs', '--check'],
 ]
 
 prepare()
