@@ -6,15 +6,19 @@ import { encodePublicKey } from 'assay/core/key-file'
 import { KEY_TYPES, type KeyPair, type KeyType, nodeId } from 'assay/core/keys'
 import { Command, Option } from 'commander'
 import { type AddCommand, describedCommand, type Outcome, type Perform, USAGE_EXIT } from './command.ts'
+import { keyApiCommand } from './key-api.ts'
 import { makeKey, readKey, userKeyPath } from './key-store.ts'
 import { table } from './style.ts'
 
 export const keyCommand: AddCommand = (perform) =>
   new Command('key')
-    .summary('make a node key, or show whose it is')
-    .description('Makes the key that a node signs with, or shows the node id of one.')
+    .summary('keys that nodes sign with, and API keys of a network')
+    .description(
+      'Makes the key that a node signs with, or shows the node id of one; makes API keys of a network.',
+    )
     .addCommand(keyNew(perform))
     .addCommand(keyShow(perform))
+    .addCommand(keyApiCommand(perform))
 
 interface KeyNewOptions {
   readonly type: KeyType
