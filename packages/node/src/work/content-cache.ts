@@ -137,6 +137,7 @@ async function download(store: BlobStore, cid: string, { source, signal }: Conte
   let mismatches = 0
   for (;;) {
     const before = await storedBytes(store, cid)
+    if (signal.aborted) throw cancelled(signal)
     try {
       await continueDownload(store, { cid, before }, { source, signal })
       return
