@@ -17,16 +17,16 @@ const policy: TrustPolicy = {
   audit: { ...DEFAULT_AUDIT_POLICY, falseAlarmRate: 0 },
 }
 const trusted: Reputation = { ...NEW_REPUTATION, standing: 'trusted' }
-const terms: AuditTerms = { reputation: trusted, jobShare: 0, stake: 1000, reward: 1, computeCost: 0.9 }
+const terms: AuditTerms = { reputation: trusted, jobShare: 0, stake: 900, reward: 1, computeCost: 0.9 }
 const plan = (other: Partial<AuditTerms>) => auditPlan({ ...terms, ...other }, policy)
 
 describe('the rate', () => {
   it('of a trusted node is the floor, the share of the job, or what deters, whichever is more', () => {
-    // 0.9 / (1001·0.9²) = 0.11 %, below the floor of 1 %.
+    // 0.9 / (901·(0.9² - 0.1²)) = 0.12 %, below the floor of 1 %.
     expect(plan({})).toEqual({ rate: 0.01, because: 'floor', deters: true, honestPays: true })
     expect(plan({ jobShare: 0.2 })).toMatchObject({ rate: 0.2, because: 'job' })
     const deterring = plan({ stake: 10 })
-    expect(deterring.rate).toBeCloseTo((1.1 * 0.9) / (11 * 0.81), 12)
+    expect(deterring.rate).toBeCloseTo((1.1 * 0.9) / (11 * 0.8), 12)
     expect(deterring).toMatchObject({ because: 'deterrence', deters: true })
   })
 
@@ -59,10 +59,14 @@ describe('the rate', () => {
   })
 
   it('says when honest work no longer pays', () => {
-    const alarming = { ...policy, audit: { ...policy.audit, falseAlarmRate: 0.01 } }
+    const alarming = { ...policy, audit: { ...policy.audit, falseAlarmRate: 0.01, colludingShare: 0 } }
     // (R - C)/(p·phi) - R = 0.1/(0.01·0.01) - 1 = 999
     expect(auditPlan({ ...terms, stake: 998 }, alarming).honestPays).toBe(true)
     expect(auditPlan({ ...terms, stake: 1000 }, alarming).honestPays).toBe(false)
+    // Colluding nodes outvote honest ones: a tenth of them does as much.
+    const colluding = { ...policy, audit: { ...policy.audit, colludingShare: 0.1 } }
+    expect(auditPlan({ ...terms, stake: 998 }, colluding).honestPays).toBe(true)
+    expect(auditPlan({ ...terms, stake: 1000 }, colluding).honestPays).toBe(false)
   })
 
   it('is a probability, and never below the floor or the share of the job', () => {

@@ -8,10 +8,12 @@
  * (assay/method/redundancy/audit).
  *
  * An audit catches a colluding cheat only if the second and the third node are both outside of the collusion, so the
- * detection d of the inequality is 1 - r (assay/method/redundancy/security).
+ * detection d of the inequality is 1 - r; and colluding nodes outvote honest ones, so that r² is added to the false
+ * alarms (assay/method/redundancy/security).
  */
 import { auditRateToDeter, cheatingLoses, largestHonestStake } from 'assay/core/deterrence'
 import { AssayError } from 'assay/core/errors'
+import { accusedRate } from 'assay/method/redundancy/security'
 import { evidenceOf } from './evidence.ts'
 import type { Reputation, ReputationConfig } from './reputation-state.ts'
 
@@ -20,9 +22,9 @@ export interface AuditPolicy {
   readonly floor: number
   /** For nodes on their first probation; those that return from quarantine are audited in full. */
   readonly probationRate: number
-  /** r: share of the nodes that is assumed to collude, 0 … 1. */
+  /** r: share of the nodes that may audit (`mayAudit`) that is assumed to collude, 0 … 1. */
   readonly colludingShare: number
-  /** phi: share of audits that accuse an honest node, 0 … 1. */
+  /** phi: share of audits in which an honest node differs from honest others, 0 … 1. */
   readonly falseAlarmRate: number
   /** The deterring rate is exceeded by this factor, at least 1: at the rate itself cheating breaks even. */
   readonly margin: number
@@ -83,7 +85,9 @@ export function auditRate(terms: AuditTerms, policy: TrustPolicy): number {
 type Economics = Parameters<typeof auditRateToDeter>[0]
 
 function economicsOf({ stake, reward, computeCost }: AuditTerms, audit: AuditPolicy): Economics {
-  const { falseAlarmRate, colludingShare } = audit
+  const { colludingShare } = audit
+  const outvoted = accusedRate({ auditRate: 1, colludingShare })
+  const falseAlarmRate = Math.min(1, audit.falseAlarmRate + outvoted)
   return { stake, reward, computeCost, colludingShare, falseAlarmRate, detection: 1 - colludingShare }
 }
 

@@ -8,7 +8,9 @@
  *     passed  = 1 - p·(1 - r)²                      the wrong result is accepted
  *     accused = p·r²                                a right result is outvoted: an honest node loses
  *
- * So what core/deterrence.ts calls the detection d of an honest audit is 1 - r here, and its colluding share is r.
+ * So what core/deterrence.ts calls the detection d of an honest audit is 1 - r here, its colluding share is r, and its
+ * false alarms phi are those of honest nodes and r² beside them: a ring does not only shield its own, it also costs
+ * honest nodes their stakes (at most r² of audits, where it cheats on every piece of work).
  * Nodes that are wrong each in its own way (lazy ones) are weaker: their answers agree with nobody, so that no
  * audited wrong result passes, though three different answers name no loser.
  *

@@ -54,11 +54,11 @@ const RING = cheat({ name: 'ring', share: 0.1, wrongRate: 0.5, answers: 'shared'
 const THIRD = cheat({ name: 'third', share: 1 / 3, wrongRate: 0.5, answers: 'shared' })
 
 /** At this rate a ring of a tenth of the nodes breaks even. */
-export const BREAK_EVEN = auditRateToDeter({
+const BREAK_EVEN = auditRateToDeter({
   ...MONEY,
   colludingShare: RING.share,
   detection: 1 - RING.share,
-  falseAlarmRate: FALSE_ALARMS,
+  falseAlarmRate: falseAlarms(RING),
 })
 
 export const FIXED_CASES: readonly FixedCase[] = [
@@ -98,9 +98,8 @@ export function runFixed(
 function checksOf({ cheat, auditRate }: FixedCase, network: Network): Check[] {
   const [cheats, honest] = network.tallies as [Tally, Tally]
   const caught = caughtRate({ auditRate, colludingShare: wrongOthers(cheat) })
-  const isRing = cheat.answers === 'shared' && cheat.operators === 'each'
-  const kept = isRing ? 1 - caught : 1 - auditRate
-  const accused = isRing ? cheat.wrongRate * accusedRate({ auditRate, colludingShare: cheat.share }) : 0
+  const kept = isRing(cheat) ? 1 - caught : 1 - auditRate
+  const accused = auditRate * outvoted(cheat)
   return [
     checkRate('wrong results caught', { successes: cheats.caught, trials: cheats.wrong, expected: caught }),
     checkRate('wrong results accepted', { successes: cheats.kept, trials: cheats.wrong, expected: kept }),
@@ -173,5 +172,21 @@ function profit({ results, caught, accused }: Tally): number {
 function advantageBy({ cheat, auditRate }: FixedCase): number {
   const { reward, stake, computeCost } = MONEY
   const r = wrongOthers(cheat)
-  return computeCost - auditRate * (reward + stake) * ((1 - r) ** 2 - FALSE_ALARMS)
+  return computeCost - auditRate * (reward + stake) * ((1 - r) ** 2 - falseAlarms(cheat))
+}
+
+/** phi: what honest nodes differ by themselves, and what a ring makes of it. */
+function falseAlarms(cheat: Behaviour): number {
+  return FALSE_ALARMS + outvoted(cheat)
+}
+
+/** Share of the audits of right results in which a ring outvotes them. */
+function outvoted(cheat: Behaviour): number {
+  if (!isRing(cheat)) return 0
+  return cheat.wrongRate * accusedRate({ auditRate: 1, colludingShare: cheat.share })
+}
+
+/** Whether two of its nodes may vouch for one another. */
+function isRing({ answers, operators }: Behaviour): boolean {
+  return answers === 'shared' && operators === 'each'
 }
