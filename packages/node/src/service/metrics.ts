@@ -8,7 +8,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
-export const METRICS_PREFIX = 'assay_'
+const METRICS_PREFIX = 'assay_'
 
 /** From half a millisecond, below which a request on one machine does not get, to a minute. */
 const SECONDS_BUCKETS = [

@@ -117,7 +117,7 @@ export function problemOf(
   return { status, body, headers }
 }
 
-export function statusOf(code: string, statuses: StatusTable = {}): number {
+function statusOf(code: string, statuses: StatusTable = {}): number {
   const area = code.slice(0, code.indexOf('/'))
   for (const table of [statuses, STATUSES]) {
     for (const key of [code, area]) if (Object.hasOwn(table, key)) return table[key] as number

@@ -245,7 +245,7 @@ export async function statOf(path: string) {
 }
 
 /** A disk that is full, or a quota of its user that is, as our own error. */
-export async function guarded<T>(work: Promise<T>): Promise<T> {
+async function guarded<T>(work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (cause) {

@@ -8,27 +8,27 @@ import { AssayError, type ErrorCode } from 'assay/core/errors'
 import { DatabaseError } from 'pg'
 
 /** Of states, or of their classes (the first two characters). The more exact wins. */
-const CODES: { readonly [state: string]: ErrorCode } = {
-  '08': 'store/unavailable',
-  '57P01': 'store/unavailable',
-  '57P02': 'store/unavailable',
-  '57P03': 'store/unavailable',
-  '57P05': 'store/unavailable',
+const CODES: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
+  ['08', 'store/unavailable'],
+  ['57P01', 'store/unavailable'],
+  ['57P02', 'store/unavailable'],
+  ['57P03', 'store/unavailable'],
+  ['57P05', 'store/unavailable'],
   // A standby that took over, and does not write yet.
-  '25006': 'store/unavailable',
-  '28': 'store/unavailable',
-  '3D': 'store/unavailable',
-  '53': 'store/unavailable',
-  '58': 'store/unavailable',
-  '53100': 'store/full',
-  '57014': 'store/timeout',
-  '55P03': 'store/timeout',
-  '25P03': 'store/timeout',
-  '25P04': 'store/timeout',
-  '40': 'store/conflict',
-  '23': 'store/constraint',
-  '22': 'store/value',
-}
+  ['25006', 'store/unavailable'],
+  ['28', 'store/unavailable'],
+  ['3D', 'store/unavailable'],
+  ['53', 'store/unavailable'],
+  ['58', 'store/unavailable'],
+  ['53100', 'store/full'],
+  ['57014', 'store/timeout'],
+  ['55P03', 'store/timeout'],
+  ['25P03', 'store/timeout'],
+  ['25P04', 'store/timeout'],
+  ['40', 'store/conflict'],
+  ['23', 'store/constraint'],
+  ['22', 'store/value'],
+])
 
 /** What the driver says when a time runs out on our side. */
 const TIMED_OUT = /^(timeout exceeded when trying to connect|Query read timeout)/
@@ -56,7 +56,7 @@ export function faultOf(cause: unknown, doing: string): Fault {
     )
     return { error, isFatal: true, isRetryable: true }
   }
-  const code = CODES[state] ?? CODES[state.slice(0, 2)] ?? 'store/query'
+  const code = CODES.get(state) ?? CODES.get(state.slice(0, 2)) ?? 'store/query'
   const detail: { [name: string]: string } = { sqlState: state }
   if (cause.constraint !== undefined) detail.constraint = cause.constraint
   if (cause.table !== undefined) detail.table = cause.table

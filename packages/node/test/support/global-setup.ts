@@ -5,7 +5,7 @@
  * over HTTP on an address that only they are told. With ASSAY_TEST_DATABASE_URL they get that server instead.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -20,6 +20,10 @@ declare module 'vitest' {
   }
 }
 
+const FOLDER = 'assay-test-postgres-'
+/** No run takes so long: what is older was left by one that was killed. */
+const LEFT_OVER_MS = 86_400_000
+
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const secret = randomBytes(16).toString('hex')
   // Names of this run, so that what tests leave behind on a server of somebody else is found and dropped.
@@ -30,7 +34,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
   const start = async (): Promise<EmbeddedPostgres> => {
     const { startEmbeddedPostgres } = await import('../../src/store/embedded.ts')
-    folder = mkdtempSync(join(tmpdir(), 'assay-test-postgres-'))
+    sweep()
+    folder = mkdtempSync(join(tmpdir(), FOLDER))
     // Nothing of a test run must survive a crash of the machine.
     const settings = {
       fsync: 'off',
@@ -67,6 +72,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     if (given && isUsed) await dropAll(given, prefix)
     await (await cluster)?.stop()
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const path = join(tmpdir(), name)
+    if (!name.startsWith(FOLDER) || statSync(path).mtimeMs > Date.now() - LEFT_OVER_MS) continue
+    rmSync(path, { recursive: true, force: true })
   }
 }
 

@@ -1,0 +1,5 @@
+/** Every migration of the database, in the order in which they are applied. New ones go to the end. */
+import type { Migration } from '../migrate.ts'
+import { NETWORK } from './001-network.ts'
+
+export const MIGRATIONS: readonly Migration[] = [{ name: '001-network', statements: NETWORK }]
