@@ -167,7 +167,7 @@ describe('a model that does not end', () => {
   }
 
   it('costs its process after the time of a row, and others their place in line only', async () => {
-    const inference = inferenceOf({ processes: 1, rowTimeoutMs: 5_000 })
+    const inference = inferenceOf({ processes: 1, rowTimeoutMs: 1_000 })
     const never = await endless(inference)
     const { work, content } = await digits(4)
     const rows = await openOnnxRows(work, content, { inference })

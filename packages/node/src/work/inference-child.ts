@@ -6,6 +6,8 @@ import { fork } from 'node:child_process'
 import { AssayError } from 'assay/core/errors'
 import type { InferenceReply, InferenceRequest, InferenceResult } from './inference-messages.ts'
 
+/** At least so long may pass where a model is to be opened first: large ones are read and prepared for a while. */
+const OPENING_MS = 120_000
 /** What nobody waits for any more may go on for so long before its process is killed. */
 const ABANDONED_MS = 5_000
 /** A process that is told to end and does not is killed. */
@@ -74,7 +76,8 @@ export function startInferenceChild({ rowTimeoutMs, onReply, onEnd }: InferenceC
     clearTimeout(timer)
     if (piece === undefined) return
     if (!piece.isOpen()) abandoned = piece
-    const leftMs = piece.isOpen() ? rowTimeoutMs - (performance.now() - startedAt) : ABANDONED_MS
+    const limitMs = open.includes(piece.name) ? rowTimeoutMs : Math.max(rowTimeoutMs, OPENING_MS)
+    const leftMs = piece.isOpen() ? limitMs - (performance.now() - startedAt) : ABANDONED_MS
     timer = setTimeout(kill, Math.max(0, leftMs))
   }
   const next = () => {
