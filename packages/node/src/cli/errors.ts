@@ -26,6 +26,10 @@ export const CLI_ERRORS = {
     meaning: 'A file that would be overwritten is one that could not be made again.',
     remedy: 'Name another file, or move the old one away first.',
   },
+  'cli/books': {
+    meaning: 'The ledger of a coordinator does not balance: its database was changed by something else.',
+    remedy: 'Stop the coordinators, keep a copy of the database, and restore the last backup that balances.',
+  },
   'cli/internal': {
     meaning: 'The program failed in a way that it does not know: a defect of its own.',
     remedy: 'Run it again with DEBUG=1 to see where, and report that with the command that you ran.',
