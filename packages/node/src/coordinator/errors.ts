@@ -15,4 +15,9 @@ export const COORDINATOR_ERRORS = {
     meaning: 'The name is not that of an account, or a transfer would go from an account to itself.',
     remedy: 'Use submitter:NAME, node:ID, stake:ID, held:ID, escrow, penalties, audit-fund or issued.',
   },
+  'coordinator/key': {
+    meaning:
+      'The key that a network signs receipts and its log with is missing, is another one, or is not Ed25519.',
+    remedy: 'Start each replica with the key that the network began with; the message says which that is.',
+  },
 } as const satisfies { readonly [code: ErrorCode]: ErrorEntry }

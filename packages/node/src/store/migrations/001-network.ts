@@ -399,10 +399,10 @@ export const NETWORK = [
      signed text NOT NULL,
      at timestamptz NOT NULL DEFAULT now()
    )`,
-  // Key of the coordinators of this network, shared by its replicas; sealed elsewhere where that is asked for.
+  // Ed25519 key of the coordinators of this network, one for its replicas; without the secret where that is kept elsewhere.
   `CREATE TABLE coordinator_key (
      is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
-     key_type text NOT NULL,
-     secret bytea NOT NULL
+     public_key bytea NOT NULL,
+     secret bytea
    )`,
 ] as const
