@@ -16,7 +16,7 @@ export interface BodyLedger {
   release(bytes: number): void
 }
 
-export function bodyLedger(maxBytesInFlight: number): BodyLedger {
+export function bodyLedger(maxBytesInFlight: number, graceMs = BODY_GRACE_MS): BodyLedger {
   let inFlight = 0
   const read = async (c: ApiContext, maxBytes: number): Promise<Uint8Array> => {
     const length = Number(c.req.header('content-length') ?? 0)
@@ -30,7 +30,7 @@ export function bodyLedger(maxBytesInFlight: number): BodyLedger {
     }
     inFlight += length
     c.set('reservedBytes', (c.get('reservedBytes') ?? 0) + length)
-    return new Uint8Array(await inTime(c.req.arrayBuffer(), BODY_GRACE_MS + length / SLOWEST_BYTES_PER_MS))
+    return new Uint8Array(await inTime(c.req.arrayBuffer(), graceMs + length / SLOWEST_BYTES_PER_MS))
   }
   const readJson = async (c: ApiContext, maxBytes: number): Promise<unknown> => {
     const type = c.req.header('content-type')

@@ -211,6 +211,14 @@ describe('bodies', () => {
     for (let i = 0; i < 3; i++) expect((await post(`${url}/bytes`, new Uint8Array(1000))).status).toBe(200)
   })
 
+  it('that do not come in their time are given up', async () => {
+    const { server } = await serve({ bodyGraceMs: 20 })
+    const { socket, closed, heard } = rawSocket(server.port)
+    socket.write('POST /bytes HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nabc')
+    await closed
+    expect(heard()).toMatch(/^HTTP\/1\.1 408[\s\S]*http\/slow/)
+  })
+
   it('that break off do no harm', async () => {
     const { server, url } = await serve()
     const { socket, closed } = rawSocket(server.port)

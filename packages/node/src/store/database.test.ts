@@ -386,6 +386,18 @@ describe('notifications', () => {
     expect(heard).toEqual(['before', null, 'after'])
   })
 
+  it('come again after a network that went dead without a word', async () => {
+    const far = open({ url: proxied, pingIntervalMs: 50, connectTimeoutMs: 200 })
+    const heard: (string | null)[] = []
+    await far.listen('jobs', (payload) => heard.push(payload))
+    proxy.hold()
+    await notify('jobs', 'swallowed')
+    // Only new connections get through: the old one is noticed by itself.
+    proxy.open()
+    await vi.waitUntil(() => heard.length > 0)
+    expect(heard[0]).toBe(null)
+  })
+
   it('wait for a database that is not there yet, and end with the close', async () => {
     proxy.refuse()
     const far = open({ url: proxied })

@@ -98,6 +98,8 @@ export interface DatabaseOptions {
   readonly maxWaiting?: number
   readonly connectTimeoutMs?: number
   readonly statementTimeoutMs?: number
+  /** How soon a connection for notifications that went dead without a word is noticed; 15 s unless told. */
+  readonly pingIntervalMs?: number
   readonly log?: Log
   /** Told of each statement by its name (`query` for those without): for metrics. */
   readonly onQuery?: (name: string, seconds: number) => void
@@ -128,7 +130,11 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   pool.on('connect', (client) => {
     client.on('error', (error) => log.warn('a database connection broke', { error }))
   })
-  const listener = createListener(() => new Client(config), { log })
+  const { pingIntervalMs } = options
+  const listener = createListener(() => new Client(config), {
+    log,
+    ...(pingIntervalMs === undefined ? {} : { pingIntervalMs }),
+  })
   const underWay = new Set<Promise<unknown>>()
   let closing: Promise<void> | undefined
 

@@ -32,7 +32,14 @@ interface Waiting {
   reject(error: AssayError): void
 }
 
-export function createListener(connect: () => Client, { log }: { readonly log: Log }): Listener {
+interface ListenerOptions {
+  readonly log: Log
+  /** How often the connection is asked whether it still lives, and how long it may take to answer. */
+  readonly pingIntervalMs?: number
+}
+
+export function createListener(connect: () => Client, options: ListenerOptions): Listener {
+  const { log, pingIntervalMs = PING_INTERVAL_MS } = options
   const channels = new Map<string, Set<OnNotify>>()
   const waiting = new Set<Waiting>()
   let link: Link | undefined
@@ -52,7 +59,7 @@ export function createListener(connect: () => Client, { log }: { readonly log: L
 
   /** One connection, from its start to its end. */
   const serve = async (isFirst: boolean): Promise<void> => {
-    const own = openLink(connect(), tell)
+    const own = openLink(connect(), { tell, timeoutMs: Math.min(pingIntervalMs, ASK_TIMEOUT_MS) })
     try {
       await own.connect()
       for (const channel of channels.keys()) await own.ask(`LISTEN ${channel}`)
@@ -61,7 +68,7 @@ export function createListener(connect: () => Client, { log }: { readonly log: L
       if (!isFirst) for (const channel of channels.keys()) tell(channel, null)
       for (const { resolve } of waiting) resolve()
       waiting.clear()
-      await pingUntilEnd(own)
+      await pingUntilEnd(own, pingIntervalMs)
       if (!isClosed) log.warn('the connection for notifications broke')
     } finally {
       link = undefined
@@ -136,7 +143,13 @@ interface Link {
   end(): void
 }
 
-function openLink(client: Client, tell: (channel: string, payload: string) => void): Link {
+function openLink(
+  client: Client,
+  {
+    tell,
+    timeoutMs,
+  }: { readonly tell: (channel: string, payload: string) => void; readonly timeoutMs: number },
+): Link {
   let last: Promise<unknown> = Promise.resolve()
   const ended = new Promise<void>((resolve) => {
     client.on('end', () => resolve())
@@ -150,7 +163,7 @@ function openLink(client: Client, tell: (channel: string, payload: string) => vo
       await client.connect()
     },
     ask: (text) => {
-      const call: TimedQuery = { text, query_timeout: ASK_TIMEOUT_MS }
+      const call: TimedQuery = { text, query_timeout: timeoutMs }
       const answer = last.then(() => client.query(call))
       last = answer.catch(() => undefined)
       return answer
@@ -165,14 +178,14 @@ interface TimedQuery extends QueryConfig {
 }
 
 /** Until the connection ends, or does not answer any more. */
-async function pingUntilEnd(link: Link): Promise<void> {
+async function pingUntilEnd(link: Link, intervalMs: number): Promise<void> {
   let isAsking = false
   const timer = setInterval(async () => {
     if (isAsking) return
     isAsking = true
     if (!(await succeeds(link.ask('SELECT 1')))) link.end()
     isAsking = false
-  }, PING_INTERVAL_MS)
+  }, intervalMs)
   await link.ended
   clearInterval(timer)
 }

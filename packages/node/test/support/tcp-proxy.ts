@@ -7,6 +7,8 @@ export interface TcpProxy {
   cut(): void
   /** Swallows everything without a word, as a cable that was pulled; new connections stay without an answer. */
   hold(): void
+  /** Lets new connections through; those that were held stay dead. */
+  open(): void
   /** Lets everything through again; what was swallowed meanwhile is lost, so held connections are cut. */
   release(): void
   /** Takes no new connections, and cuts those that are there, until `release`. */
@@ -17,9 +19,11 @@ export interface TcpProxy {
 export async function tcpProxy(target: { readonly host?: string; readonly port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   let mode: 'open' | 'held' | 'refusing' = 'open'
+  const dead = new WeakSet<Socket>()
   const cut = () => {
     for (const socket of sockets) socket.destroy()
   }
+  const isDead = (socket: Socket) => mode === 'held' || dead.has(socket)
   const server = createServer((down) => {
     if (mode === 'refusing') return void down.destroy()
     const up = connect(target.port, target.host ?? '127.0.0.1')
@@ -30,15 +34,15 @@ export async function tcpProxy(target: { readonly host?: string; readonly port: 
       sockets.add(from)
       from.setNoDelay(true)
       from.on('data', (chunk) => {
-        if (mode !== 'held') to.write(chunk)
+        if (!isDead(from)) to.write(chunk)
       })
       from.on('error', () => undefined)
       from.on('end', () => {
-        if (mode !== 'held') to.end()
+        if (!isDead(from)) to.end()
       })
       from.on('close', () => {
         sockets.delete(from)
-        if (mode !== 'held') to.destroy()
+        if (!isDead(from)) to.destroy()
       })
     }
   })
@@ -51,6 +55,10 @@ export async function tcpProxy(target: { readonly host?: string; readonly port: 
     cut,
     hold: () => {
       mode = 'held'
+    },
+    open: () => {
+      if (mode === 'held') for (const socket of sockets) dead.add(socket)
+      mode = 'open'
     },
     release: () => {
       mode = 'open'
