@@ -73,11 +73,12 @@ export async function lockJobs(
 
 const APPLY = statement(
   'jobs_apply',
-  `UPDATE job SET accepted_segments = accepted_segments + given.accepted, audits = job.audits + given.audits,
+  `UPDATE job SET accepted_segments = job.accepted_segments + given.accepted, audits = job.audits + given.audits,
      faults = job.faults + given.faults, reason = coalesce(given.reason, job.reason),
      state = ended.state, ended_at = CASE WHEN ended.state = job.state THEN job.ended_at ELSE $7 END,
      to_clear = job.to_clear OR (ended.state <> job.state AND (ended.state <> 'accepted' OR job.audits + given.audits > 0)),
-     receipt_state = CASE WHEN ended.state = 'accepted' AND job.state <> 'accepted' THEN 'pending' ELSE receipt_state END
+     receipt_state = CASE WHEN ended.state = 'accepted' AND job.state <> 'accepted' THEN 'pending'
+       ELSE job.receipt_state END
    FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::text[], $6::text[])
      AS given (id, accepted, audits, faults, state, reason)
    JOIN job AS before ON before.id = given.id,

@@ -34,6 +34,8 @@ export const SEGMENTS_AT_INTAKE = 2_000
 const COMPARED_RUNS = 3
 
 export interface Submission {
+  /** Drawn before, so that the same submission makes one job; a fresh one otherwise. */
+  readonly id?: string
   readonly submitter: string
   /** Parsed (wire/job.ts). */
   readonly spec: JobSpec
@@ -71,7 +73,7 @@ export async function prepareJob(parts: LifeParts, submission: Submission, now: 
   }
   return {
     ...submission,
-    id: uuidAt(now.getTime()),
+    id: submission.id ?? uuidAt(now.getTime()),
     queue: queueOf(spec.work),
     segments,
     inputCid,

@@ -21,6 +21,7 @@ import { type Batcher, createBatcher } from '../../store/batcher.ts'
 import type { Database } from '../../store/database.ts'
 import type { NodeInfo } from '../registry/nodes.ts'
 import type { NodePolicy } from '../registry/policy.ts'
+import { sweepNodes } from '../registry.ts'
 import { type CancelOptions, cancelJob } from './cancel.ts'
 import { takeFailures } from './failures.ts'
 import { type PreparedJob, prepareJob, type Submission, takeJobs } from './intake.ts'
@@ -179,10 +180,14 @@ export function createLife(options: LifeOptions): Life {
         return false
       }
       await attempt(
+        'nodes',
+        once(() => sweepNodes(db, { policy, now: now.getTime() })),
+      )
+      await attempt(
         'roster',
         once(() => refreshRoster(now, 0)),
       )
-      await attempt('offline nodes', () => steps.markOffline(parts, now))
+      await attempt('leases of offline nodes', () => steps.endOfflineLeases(parts, now))
       await attempt('leases', () => steps.expireLeases(parts, now))
       await attempt('verifications', () => steps.expireVerifications(parts, now))
       await attempt('deadlines', () => steps.expireJobs(parts, now))

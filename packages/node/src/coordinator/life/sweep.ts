@@ -4,7 +4,6 @@
  * in bounded bites, and says whether it may have left some.
  */
 import { type Queryable, statement, type Tx } from '../../store/database.ts'
-import { append } from '../events.ts'
 import { applyEffects, lockJobs, noEffects } from './effects.ts'
 import { giveBack, RUN_COLUMNS, type RunRow, tellRequeue, ticketOf } from './give-back.ts'
 import { type JobFacts, jobFacts } from './job-facts.ts'
@@ -114,38 +113,26 @@ export async function expireVerifications({ db, onWork }: LifeParts, now: Date):
   return count === BITE
 }
 
-const SILENT_NODES = statement(
-  'sweep_nodes',
-  `UPDATE node SET state = 'offline' FROM (
-     SELECT id FROM node WHERE state <> 'offline' AND last_seen_at <= $1 ORDER BY id LIMIT ${BITE}
-     FOR NO KEY UPDATE SKIP LOCKED
-   ) AS silent WHERE node.id = silent.id RETURNING node.id`,
-)
+// From one holder of leases to the next, however many leases each has.
 const END_LEASES = statement(
-  'sweep_nodes_leases',
-  `UPDATE dispatch SET lease_expires_at = $2 FROM (
-     SELECT id FROM dispatch WHERE state = 'leased' AND node_id = ANY ($1::bytea[]) AND lease_expires_at > $2
-     FOR UPDATE SKIP LOCKED
-   ) AS held WHERE dispatch.id = held.id`,
+  'sweep_offline',
+  `WITH RECURSIVE holder AS (
+     (SELECT node_id FROM dispatch WHERE state = 'leased' ORDER BY node_id LIMIT 1)
+     UNION ALL
+     SELECT (SELECT node_id FROM dispatch WHERE state = 'leased' AND node_id > holder.node_id ORDER BY node_id LIMIT 1)
+     FROM holder WHERE holder.node_id IS NOT NULL
+   ), held AS (
+     SELECT dispatch.id FROM holder JOIN node ON node.id = holder.node_id AND node.state = 'offline'
+     JOIN dispatch ON dispatch.node_id = holder.node_id AND dispatch.state = 'leased'
+     WHERE dispatch.lease_expires_at > $1 LIMIT ${BITE} FOR UPDATE OF dispatch SKIP LOCKED
+   )
+   UPDATE dispatch SET lease_expires_at = $1 FROM held WHERE dispatch.id = held.id`,
 )
 
-/** Nodes without a heartbeat are offline, and lose what they hold. */
-export async function markOffline({ db, policy }: LifeParts, now: Date): Promise<boolean> {
-  return db.tx(async (tx) => {
-    const since = new Date(now.getTime() - policy.offlineAfterMs)
-    const { rows } = await tx.query<{ id: Uint8Array }>(SILENT_NODES, [since])
-    if (rows.length === 0) return false
-    await tx.query(END_LEASES, [rows.map(({ id }) => id), now])
-    await append(
-      tx,
-      rows.map(({ id }) => ({
-        type: 'node.offline',
-        nodeId: hex(id),
-        data: { afterMs: policy.offlineAfterMs },
-      })),
-    )
-    return rows.length === BITE
-  })
+/** Leases of nodes that are offline (registry.ts) end now, however long they are. */
+export async function endOfflineLeases({ db }: Pick<LifeParts, 'db'>, now: Date): Promise<boolean> {
+  const { count } = await db.query(END_LEASES, [now])
+  return count === BITE
 }
 
 const RESERVED = statement(
