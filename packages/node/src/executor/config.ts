@@ -77,6 +77,15 @@ export const NODE_OPTIONS = {
     // Less than the life cycle waits, so that handing back fits in.
     default: DRAIN_TIMEOUT_MS - 5_000,
   },
+  statusPort: {
+    schema: z.optional(z.int().check(z.minimum(0), z.maximum(65_535))),
+    help: 'port for /healthz, /readyz and /metrics; none without it',
+  },
+  statusHost: {
+    schema: z.string().check(z.minLength(1), z.maxLength(255)),
+    help: 'where that port listens',
+    default: '127.0.0.1',
+  },
 } as const satisfies OptionSpecs
 
 export type NodeConfig = ConfigValues<typeof NODE_OPTIONS>

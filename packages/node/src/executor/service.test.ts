@@ -154,6 +154,22 @@ describe('a node', () => {
   })
 })
 
+describe('the status port', () => {
+  it('tells health, readiness and metrics, until the node stops', async () => {
+    const { coordinator, start } = await setUp({ job: chatJob(4), config: { statusPort: 0 } })
+    const node = await start()
+    await done(coordinator)
+    const get = async (path: string) => fetch(`${node.statusUrl}${path}`)
+    expect((await get('/healthz')).status).toBe(200)
+    expect(await (await get('/readyz')).json()).toEqual({ status: 'ready' })
+    const text = await (await get('/metrics')).text()
+    expect(text).toContain('assay_node_rows_total{kind="chat"} 4')
+    expect(text).toContain('assay_node_slots 4')
+    await node.drain()
+    await expect(get('/healthz')).rejects.toThrow()
+  })
+})
+
 describe('a node whose coordinator fails', () => {
   it('keeps its results until they are answered', async () => {
     const { coordinator, start } = await setUp({ job: chatJob(8) })

@@ -11,17 +11,19 @@
  */
 import { AssayError } from 'assay/core/errors'
 import { type KeyPair, type NodeId, nodeId } from 'assay/core/keys'
+import type { HttpServer } from '../service/http.ts'
 import type { Log } from '../service/log.ts'
 import { createMetrics, type Metrics } from '../service/metrics.ts'
+import { type StatusOptions, startStatusServer } from '../service/status.ts'
 import { coordinatorContent } from '../work/content-source.ts'
 import { type Machine, openMachine } from '../work/machine.ts'
 import { sleep } from './backoff.ts'
 import { type Hardware, measureHardware } from './benchmark.ts'
 import { chatEndpoint, type NodeConfig } from './config.ts'
-import { enroller } from './enrol.ts'
+import { type Enrol, enroller } from './enrol.ts'
 import { type HeldLeases, heldLeases } from './held.ts'
 import type { NodeHooks } from './hooks.ts'
-import { openLink } from './link.ts'
+import { type Link, openLink } from './link.ts'
 import { heartbeats, leasing, renewals } from './loops.ts'
 import { nodeManifest } from './manifest.ts'
 import { nodeMetrics } from './node-metrics.ts'
@@ -48,6 +50,8 @@ export interface NodeParts {
 
 export interface RunningNode {
   readonly nodeId: NodeId
+  /** Where it shows its health and metrics, if it was told to. */
+  readonly statusUrl: string | null
   /** Takes no more work, finishes what it has in its time, hands the rest back, stops. `now` cuts the time short. */
   drain(now?: AbortSignal): Promise<void>
   /** Stops at once; what it held runs out. */
@@ -57,23 +61,50 @@ export interface RunningNode {
 /**
  * Resolves when the node is registered and asks for work.
  *
- * @throws AssayError what the coordinator refuses the registration with; the reason of the signal.
+ * @throws AssayError what the coordinator refuses the registration with; `store/in-use` where another process has the
+ * folder of the cache; `http/listen`; the reason of the signal.
  */
 export async function startNode(config: NodeConfig, parts: NodeParts): Promise<RunningNode> {
-  const { key, hooks = {} } = parts
-  const id = nodeId(key.publicKey)
-  const log = parts.log.child({ nodeId: id })
+  const { key, metrics = createMetrics({ process: config.statusPort !== undefined }) } = parts
+  const log = parts.log.child({ nodeId: nodeId(key.publicKey) })
   const hardware = parts.hardware ?? (await measureHardware())
-  const link = openLink({ urls: config.coordinator, key, ...(parts.fetch ? { fetch: parts.fetch } : {}) })
-  const manifest = nodeManifest(config, { publicKey: key.publicKey, hardware })
-  const enrol = enroller(link, { manifest, enrolment: config.enrolment.reveal(), log })
-  await enrol(parts.signal ?? new AbortController().signal)
-
   const machine = parts.machine ?? (await openMachine({ ...config, chat: chatEndpoint(config), log }))
+  const closers: (() => Promise<void>)[] = parts.machine === undefined ? [() => machine.close()] : []
+  const close = async () => {
+    for (const end of closers.splice(0).reverse()) await end()
+  }
+  try {
+    const link = openLink({ urls: config.coordinator, key, ...(parts.fetch ? { fetch: parts.fetch } : {}) })
+    const draining = new AbortController()
+    const status = await openStatus(config, { metrics, log, isReady: () => !draining.signal.aborted })
+    if (status !== undefined) closers.push(() => status.close(AbortSignal.abort()))
+    const manifest = nodeManifest(config, { publicKey: key.publicKey, hardware })
+    const enrol = enroller(link, { manifest, enrolment: config.enrolment.reveal(), log })
+    await enrol(parts.signal ?? new AbortController().signal)
+    const served = serve(config, { ...parts, log, hardware, machine, metrics, link, enrol, draining, close })
+    return { nodeId: nodeId(key.publicKey), statusUrl: status?.url ?? null, ...served }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+interface ServeParts extends NodeParts {
+  readonly hardware: Hardware
+  readonly machine: Machine
+  readonly metrics: Metrics
+  readonly link: Link
+  readonly enrol: Enrol
+  readonly draining: AbortController
+  readonly close: () => Promise<void>
+}
+
+/** Puts the parts together, and lets them run. */
+function serve(config: NodeConfig, parts: ServeParts): Pick<RunningNode, 'drain' | 'stop'> {
+  const { key, log, machine, link, enrol, draining, hooks = {} } = parts
   const leases = heldLeases()
   const stopping = new AbortController()
-  const draining = new AbortController()
-  const metrics = nodeMetrics(parts.metrics ?? createMetrics(), {
+  const metrics = nodeMetrics(parts.metrics, {
     heldSegments: () => leases.size,
     slots: config.slots,
     cacheBytes: machine.cacheBytes,
@@ -96,7 +127,7 @@ export async function startNode(config: NodeConfig, parts: NodeParts): Promise<R
     outbox,
     key,
     log,
-    parallel: Math.max(2 * hardware.cores, config.chatParallel),
+    parallel: Math.max(2 * parts.hardware.cores, config.chatParallel),
     hooks,
     metrics,
   })
@@ -106,33 +137,46 @@ export async function startNode(config: NodeConfig, parts: NodeParts): Promise<R
     renewals({ ...loop, signal: stopping.signal }),
     leasing({ ...loop, runner, signal: draining.signal }),
   ]
-  log.info('the node serves', { slots: config.slots, tier: hardware.tier, operator: config.operator })
+  log.info('the node serves', { slots: config.slots, operator: config.operator })
 
-  let ended: Promise<void> | undefined
   const end = async () => {
     draining.abort()
     stopping.abort()
     for (const held of leases.all()) held.drop(stoppingError())
     await Promise.all(loops)
-    if (parts.machine === undefined) await machine.close()
+    await parts.close()
     log.info('the node stopped')
   }
+  const drain = async (now: AbortSignal) => {
+    draining.abort()
+    log.info('draining', { held: leases.size })
+    const time = AbortSignal.timeout(config.drainTimeoutMs)
+    await untilEmpty(leases, AbortSignal.any([now, stopping.signal, time]))
+    handBack(leases, { outbox, log })
+    const handBackMs = now.aborted ? HAND_BACK_NOW_MS : HAND_BACK_MS
+    await Promise.race([outbox.idle(), sleep(handBackMs, stopping.signal)])
+    await stop()
+  }
+  let drained: Promise<void> | undefined
+  let ended: Promise<void> | undefined
   const stop = () => {
     ended ??= end()
     return ended
   }
-  const drain: RunningNode['drain'] = async (now = new AbortController().signal) => {
-    draining.abort()
-    log.info('draining', { held: leases.size })
-    await untilEmpty(
-      leases,
-      AbortSignal.any([now, stopping.signal, AbortSignal.timeout(config.drainTimeoutMs)]),
-    )
-    handBack(leases, { outbox, log })
-    await Promise.race([outbox.idle(), sleep(now.aborted ? HAND_BACK_NOW_MS : HAND_BACK_MS, stopping.signal)])
-    await stop()
+  return {
+    drain: (now = new AbortController().signal) => {
+      drained ??= drain(now)
+      return drained
+    },
+    stop,
   }
-  return { nodeId: id, drain, stop }
+}
+
+async function openStatus(
+  { statusHost: host, statusPort: port }: NodeConfig,
+  options: Omit<StatusOptions, 'host' | 'port'>,
+): Promise<HttpServer | undefined> {
+  return port === undefined ? undefined : startStatusServer({ ...options, host, port })
 }
 
 async function untilEmpty(leases: HeldLeases, signal: AbortSignal): Promise<void> {

@@ -195,10 +195,18 @@ export async function startStubCoordinator(job: StubJob, key: KeyPair): Promise<
         body: isBytes || bytes.length === 0 ? {} : (JSON.parse(Buffer.from(bytes).toString()) as never),
         range: Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0),
       })
-      const isBlob = answer instanceof Uint8Array
-      const status = isBlob && request.headers.range !== undefined ? 206 : 200
-      response.writeHead(status, { 'content-type': isBlob ? 'application/octet-stream' : 'application/json' })
-      response.end(isBlob ? answer : JSON.stringify(answer))
+      if (!(answer instanceof Uint8Array)) {
+        response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
+        return
+      }
+      const isPart = request.headers.range !== undefined
+      const size = stub.blobs.get(params.cid ?? '')?.length ?? 0
+      response.writeHead(isPart ? 206 : 200, {
+        'content-type': 'application/octet-stream',
+        'content-length': answer.length,
+        ...(isPart ? { 'content-range': `bytes ${size - answer.length}-${size - 1}/${size}` } : {}),
+      })
+      response.end(answer)
     } catch (error) {
       const { status, body, headers } = problemOf(error, { requestId: 'test' })
       response.writeHead(status, { ...headers, 'content-type': PROBLEM_TYPE }).end(JSON.stringify(body))
