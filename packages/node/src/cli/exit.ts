@@ -4,15 +4,26 @@
 
 import { AssayError, CORE_ERRORS, type ErrorEntry, type Json } from 'assay/core/errors'
 import { GENERATION_ERRORS } from 'assay/method/generation/errors'
+import { REDUNDANCY_ERRORS } from 'assay/method/redundancy/errors'
 import { SAMPLING_ERRORS } from 'assay/method/sampling/errors'
 import { CALIBRATION_ERRORS } from 'assay/method/trace/calibration/errors'
 import { TRACE_ERRORS } from 'assay/method/trace/errors'
 import { ONNX_ERRORS } from 'assay/onnx/errors'
 import { RECEIPT_ERRORS } from 'assay/receipt/errors'
+import { JOB_RECEIPT_ERRORS } from 'assay/receipt/job/errors'
+import { LOG_ERRORS } from 'assay/receipt/log/errors'
 import { STATE_ERRORS } from 'assay/state/errors'
 import { TASK_ERRORS } from 'assay/task/errors'
+import { WASM_ERRORS } from 'assay/wasm/errors'
+import { WIRE_ERRORS } from 'assay/wire/errors'
 import { CommanderError } from 'commander'
+import { COORDINATOR_ERRORS } from '../coordinator/errors.ts'
+import { LIFE_ERRORS } from '../coordinator/life/errors.ts'
+import { TRUST_ERRORS } from '../coordinator/trust/errors.ts'
 import { EXECUTOR_ERRORS } from '../executor/errors.ts'
+import { SERVICE_ERRORS } from '../service/errors.ts'
+import { STORE_ERRORS } from '../store/errors.ts'
+import { WORK_ERRORS } from '../work/errors.ts'
 import { CLI_ERRORS } from './errors.ts'
 import type { Style } from './style.ts'
 
@@ -37,7 +48,18 @@ const ENTRIES: { readonly [code: string]: ErrorEntry } = {
   ...TRACE_ERRORS,
   ...GENERATION_ERRORS,
   ...RECEIPT_ERRORS,
+  ...REDUNDANCY_ERRORS,
+  ...JOB_RECEIPT_ERRORS,
+  ...LOG_ERRORS,
+  ...WASM_ERRORS,
+  ...WIRE_ERRORS,
+  ...SERVICE_ERRORS,
+  ...STORE_ERRORS,
+  ...WORK_ERRORS,
   ...EXECUTOR_ERRORS,
+  ...TRUST_ERRORS,
+  ...LIFE_ERRORS,
+  ...COORDINATOR_ERRORS,
   ...CLI_ERRORS,
 }
 
