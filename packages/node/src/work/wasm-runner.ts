@@ -31,7 +31,7 @@ export interface WasmRunnerOptions {
   readonly workers: number
 }
 
-export interface WasmRunOptions {
+interface WasmRunOptions {
   readonly limits: WasmLimits
   /** For each record, from its instance to its output. */
   readonly timeLimitMs: number

@@ -6,11 +6,11 @@
  * It can reach nothing else: no clock, no randomness, no files, no other record.
  *
  * Determinism. Whatever is not WebAssembly 2.0 is refused by our own reading of the module (sections.ts, code.ts),
- * so that all engines run the same modules, and run them alike, with two exceptions that the specification makes.
+ * so that all engines run the same modules, and run them alike, with the exceptions that the specification makes.
  * The bits of a NaN that arithmetic gives are the engine's choice: `usesFloats` says whether the module has such
  * arithmetic; it should then never write a NaN into its output. And where memory or stack run out is the engine's
- * choice: a full stack is a trap, so that it never gives another row, and a memory grows up to its own maximum
- * on every machine that has that much.
+ * choice: a full stack is a trap, so that it never gives another row, but a module sees whether its memory could
+ * grow, and it can up to its own maximum on every machine that has that much.
  *
  * Threat: the module comes from anybody, and is made to break the node or to stall it. Loading is bounded by the
  * caps of limits.ts and code.ts; nothing of the module runs. Running is bounded by whoever can kill the thread.

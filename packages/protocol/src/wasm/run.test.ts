@@ -226,7 +226,7 @@ describe('nothing outlives a record', () => {
     [
       'a large memory',
       {
-        memory: [1, 100, 100],
+        memory: [1, ...lebBytes(300), ...lebBytes(300)],
         run: [0x41, 0, 0x41, 0, 0x2d, 0, 0, 0x41, 1, 0x6a, 0x3a, 0, 0, ...range(0, 1)],
       },
     ],
