@@ -8,6 +8,9 @@ import { keyOf } from './key-store.ts'
 import { nodeDrainCommand, nodeListCommand, nodeShowCommand } from './node-list.ts'
 import { addServiceOptions, readService, type ServiceFlags } from './service-options.ts'
 
+/** What handing back may take. */
+const HAND_BACK_MS = 5_000
+
 interface NodeFlags extends ServiceFlags {
   readonly key?: string
 }
@@ -50,7 +53,8 @@ async function runNode({ key: keyFile, ...flags }: NodeFlags, session: Session):
         return { value, stop: (now) => value.drain(now) }
       })
     },
-    { log },
+    // Handing back what is left comes after the time for finishing it.
+    { log, drainTimeoutMs: config.values.drainTimeoutMs + HAND_BACK_MS },
   )
   return serviceEnded('node', code)
 }
