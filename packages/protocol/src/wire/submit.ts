@@ -144,7 +144,7 @@ export async function waitForJob(client: Client, id: string, options: WaitOption
     for await (const event of client.jobEvents({ params: { id } }, call)) {
       await onEvent?.(event)
       // Only what is of the job as a whole can have ended it.
-      if (event.type.startsWith('job.') && !isOver(job)) job = await show()
+      if (/^(job|receipt)\./.test(event.type) && !isOver(job)) job = await show()
       if (onEvent === undefined && isOver(job)) return job
     }
   }

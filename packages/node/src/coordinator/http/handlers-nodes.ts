@@ -1,0 +1,38 @@
+/** Nodes: they register and live; people look at them and drain them. */
+import { AssayError } from 'assay/core/errors'
+import { nodesPage, nodeView } from '../registry/views.ts'
+import { drainNode, registerNode } from '../registry.ts'
+import type { CoordinatorDeps } from './deps.ts'
+import type { HandlersOf } from './handler.ts'
+import { pageAnswer, pageOptions } from './page.ts'
+
+export function nodeHandlers({
+  db,
+  keyring,
+  nodes,
+  policy,
+  heartbeats,
+  now,
+}: CoordinatorDeps): HandlersOf<'registerNode' | 'heartbeat' | 'listNodes' | 'showNode' | 'drainNode'> {
+  const view = (id: string) => nodeView(db, { nodeId: id, policy })
+  return {
+    registerNode: async ({ body: { manifest, enrolment } }) => {
+      const known = await keyring.authenticate(enrolment, { now: now() })
+      if (!known.ok) throw new AssayError('wire/unauthenticated', `enrolment: ${known.message}`)
+      const id = await db.tx((tx) => registerNode(tx, { manifest, principal: known.value, policy }))
+      nodes.forget(id)
+      return view(id)
+    },
+    heartbeat: async ({ caller: { nodeId, state } }) => {
+      heartbeats.beat(nodeId)
+      return { drain: state === 'draining', serverTime: new Date(now()).toISOString() }
+    },
+    listNodes: async ({ query }) => pageAnswer(await nodesPage(db, { ...pageOptions(query), policy })),
+    showNode: ({ params: { id } }) => view(id),
+    drainNode: async ({ params: { id }, body: { drain } }) => {
+      await db.tx((tx) => drainNode(tx, { nodeId: id, drain }))
+      nodes.forget(id)
+      return view(id)
+    },
+  }
+}
