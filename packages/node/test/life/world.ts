@@ -96,6 +96,8 @@ export interface World {
   /** Checks what is drawn for the verifier. */
   verify(verifier: WorldNode, max?: number): Promise<number>
   sweep(afterMs?: number): Promise<void>
+  /** Cancels whatever is open, and has no node left from before. */
+  reset(): Promise<void>
   job(id: string): Promise<JobState>
   runs(jobId: string, segment?: number): Promise<RunState[]>
   balance(account: string): Promise<number>
@@ -231,6 +233,14 @@ export async function openWorld(options: Partial<Pick<LifeOptions, 'policy'>> = 
       clock += afterMs
       await life.sweep(now())
       await life.idle()
+    },
+    async reset() {
+      const open = await db.query<{ id: string }>(
+        `SELECT id FROM job WHERE state IN ('submitted', 'running')`,
+      )
+      for (const { id } of open.rows) await life.cancelJob({ jobId: id, submitter: null, now: now() })
+      await db.query(`UPDATE node SET state = 'offline'`)
+      await world.sweep()
     },
     async job(id) {
       const { rows } = await db.query<JobState>(

@@ -121,6 +121,7 @@ export async function applyEffects(
     ended.push(...rows.filter(({ state, was }) => state !== was))
     events.push(...rows.flatMap((row) => progressOf(row, accepted)))
   }
+  await append(tx, events)
   if (observations.length > 0 || runs.size > 0) {
     await record(tx, observations, { policy, now: now.getTime(), accepted: runs })
   }
@@ -129,13 +130,13 @@ export async function applyEffects(
     ended.map(({ id }) => id),
   )
   const figures = new Map(settled.map(({ jobId, ...rest }) => [jobId, rest]))
-  for (const { id: jobId, state } of ended) {
+  const endings = ended.map(({ id: jobId, state }): NewEvent => {
     const { spent = 0, refunded = 0 } = figures.get(jobId) ?? {}
     const end = state === 'accepted' ? undefined : ends.get(jobId)
     const why = end === undefined ? {} : { code: end.code, reason: end.reason }
-    events.push({ type: `job.${state}`, jobId, data: { ...why, spent, refunded } })
-  }
-  await append(tx, events)
+    return { type: `job.${state}`, jobId, data: { ...why, spent, refunded } }
+  })
+  await append(tx, endings)
 }
 
 /** Of a job that goes on; its end is told by itself. */

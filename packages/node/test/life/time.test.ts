@@ -1,0 +1,382 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { submitterAccount } from '../../src/coordinator/ledger.ts'
+import { MAX_LEASE_LENGTHS } from '../../src/coordinator/life/lease.ts'
+import { answer, honestRow, openWorld, type World, type WorldNode } from './world.ts'
+
+let world: World
+let alice: WorldNode
+let bob: WorldNode
+
+beforeAll(async () => {
+  world = await openWorld()
+  await world.addSubmitter('sue', 1_000_000)
+}, 60_000)
+beforeEach(async () => {
+  await world.reset()
+  alice = await world.addNode('op-a')
+  bob = await world.addNode('op-b')
+  await world.sweep()
+})
+afterAll(() => world?.close())
+
+const leasesOf = (groups: Awaited<ReturnType<World['lease']>>) =>
+  groups.flatMap(({ segments }) => segments.map(({ id, fence }) => ({ id, fence })))
+
+describe('leases', () => {
+  it('that are renewed stay, those that are not go elsewhere', async () => {
+    const id = await world.submit('sue', { rows: 2 })
+    const [first, second] = leasesOf(await world.lease(alice))
+    for (let i = 0; i < 3; i++) {
+      await world.sweep(20_000)
+      expect(await world.life.renewLeases(alice.id, { leases: [first as never], now: world.now() })).toEqual(
+        [],
+      )
+    }
+    expect(await world.life.renewLeases(alice.id, { leases: [second as never], now: world.now() })).toEqual([
+      second?.id,
+    ])
+    expect((await world.runs(id)).map(({ state }) => state).toSorted()).toEqual(['leased', 'queued'])
+    expect(await world.work(bob)).toBe(1)
+    expect(await world.eventTypes(id)).toEqual(['job.submitted', 'segment.requeued', 'job.progress'])
+  })
+
+  it('are lost to whoever does not hold them', async () => {
+    await world.submit('sue', { rows: 1 })
+    const [lease] = leasesOf(await world.lease(alice))
+    const renew = (nodeId: string, over = {}) =>
+      world.life.renewLeases(nodeId, {
+        leases: [{ ...(lease as { id: string; fence: number }), ...over }],
+        now: world.now(),
+      })
+    expect(await renew(bob.id)).toEqual([lease?.id])
+    expect(await renew(alice.id, { fence: 2 })).toEqual([lease?.id])
+    expect(await renew(alice.id)).toEqual([])
+  })
+
+  it('cannot be renewed for ever', async () => {
+    const id = await world.submit('sue', { rows: 1, leaseSeconds: 10, deadlineSeconds: 1_000_000 })
+    const leases = leasesOf(await world.lease(alice))
+    for (let i = 0; i < MAX_LEASE_LENGTHS; i += 24) {
+      expect(await world.life.renewLeases(alice.id, { leases, now: world.now() })).toEqual([])
+      world.advance(240_000)
+    }
+    expect(await world.life.renewLeases(alice.id, { leases, now: world.now() })).toEqual([leases[0]?.id])
+    await world.sweep()
+    expect((await world.runs(id))[0]).toMatchObject({ state: 'queued' })
+  })
+
+  it('of a node that falls silent end before their time', async () => {
+    const id = await world.submit('sue', { rows: 1, leaseSeconds: 3600 })
+    await world.lease(alice)
+    await world.db.query('UPDATE node SET last_seen_at = $1 WHERE id = $2', [
+      world.now(),
+      Buffer.from(alice.id, 'hex'),
+    ])
+    await world.sweep(20_000)
+    expect((await world.runs(id))[0]).toMatchObject({ state: 'leased' })
+    await world.sweep(20_000)
+    expect((await world.runs(id))[0]).toMatchObject({ state: 'queued', attempts: 1 })
+    expect(await world.work(bob)).toBe(1)
+  })
+
+  it('go to others first, and after a while to anybody', async () => {
+    const id = await world.submit('sue', { rows: 1 })
+    await world.lease(alice)
+    await world.sweep(31_000)
+    expect(await world.work(alice)).toBe(0)
+    await world.sweep(6_000)
+    expect(await world.work(alice)).toBe(1)
+    expect(await world.job(id)).toMatchObject({ state: 'accepted' })
+  })
+})
+
+describe('attempts', () => {
+  it('end, with the job that they belong to', async () => {
+    const id = await world.submit('sue', { rows: 2, maxAttempts: 2 })
+    const before = await world.balance(submitterAccount('sue'))
+    await world.work(alice, { max: 1 })
+    for (const node of [alice, bob]) {
+      const [group] = await world.lease(node, 1)
+      const failures = leasesOf([group as never]).map((lease) => ({
+        ...lease,
+        code: 'wasm/trap',
+        message: 'unreachable \0 executed',
+        retryElsewhere: false,
+      }))
+      await world.life.takeFailures(node.id, { request: { failures }, now: world.now() })
+    }
+    const job = await world.job(id)
+    expect(job).toMatchObject({ state: 'failed', accepted: 1, spent: 10 })
+    expect(job.reason).toContain('wasm/trap: unreachable \uFFFD executed')
+    expect(await world.balance(submitterAccount('sue'))).toBe(before + 1000 - 10)
+    await world.sweep()
+    expect((await world.runs(id)).map(({ state }) => state)).toEqual(['accepted', 'poisoned'])
+    expect(await world.work(bob)).toBe(0)
+    expect(await world.eventTypes(id)).toEqual([
+      'job.submitted',
+      'job.progress',
+      'segment.requeued',
+      'segment.poisoned',
+      'segment.requeued',
+      'job.failed',
+    ])
+    await world.assertBooks()
+  })
+
+  it('are not used up by nodes that lack something', async () => {
+    const id = await world.submit('sue', { rows: 1, maxAttempts: 1 })
+    for (let i = 0; i < 4; i++) {
+      const node = i % 2 === 0 ? alice : bob
+      const leases = leasesOf(await world.lease(node, 1))
+      expect(leases).toHaveLength(1)
+      const failures = leases.map((lease) => ({
+        ...lease,
+        code: 'node/drain',
+        message: '',
+        retryElsewhere: true,
+      }))
+      await world.life.takeFailures(node.id, { request: { failures }, now: world.now() })
+      // Neither has it now: it waits for a moment.
+      if (i > 0) await world.sweep(2_000)
+    }
+    expect((await world.runs(id))[0]).toMatchObject({ state: 'queued', attempts: 0, fence: 4 })
+    await world.work(alice)
+    await world.work(bob)
+    expect(await world.job(id)).toMatchObject({ state: 'accepted' })
+  })
+
+  it('are not those of nodes that no longer hold the lease', async () => {
+    const id = await world.submit('sue', { rows: 1 })
+    const [lease] = leasesOf(await world.lease(alice))
+    const failure = {
+      ...(lease as { id: string; fence: number }),
+      code: 'x',
+      message: 'y',
+      retryElsewhere: false,
+    }
+    for (const [nodeId, fence] of [
+      [bob.id, 1],
+      [alice.id, 2],
+      [alice.id, 0],
+    ] as const) {
+      await world.life.takeFailures(nodeId, {
+        request: { failures: [{ ...failure, fence }] },
+        now: world.now(),
+      })
+    }
+    expect((await world.runs(id))[0]).toMatchObject({ state: 'leased', attempts: 1 })
+  })
+})
+
+describe('deadlines', () => {
+  it('end a job: what is accepted is paid, the rest refunded, what comes late refused', async () => {
+    const id = await world.submit('sue', { rows: 4, deadlineSeconds: 60 })
+    await world.work(alice, { max: 2 })
+    const held = await world.lease(bob, 1)
+    await world.sweep(61_000)
+    expect(await world.job(id)).toMatchObject({ state: 'expired', accepted: 2, spent: 20 })
+    expect((await world.send(bob, await answer(bob, held))).outcomes[0]).toMatchObject({ code: 'wire/stale' })
+    expect((await world.runs(id)).map(({ state }) => state)).toEqual([
+      'accepted',
+      'accepted',
+      'cancelled',
+      'cancelled',
+    ])
+    expect(await world.job(id)).toMatchObject({ accepted: 2, spent: 20 })
+    await world.assertBooks()
+  })
+
+  it('are looked at when work is given out, and the nearest goes first among equals', async () => {
+    const late = await world.submit('sue', { rows: 1, priority: 7, deadlineSeconds: 5000 })
+    const soon = await world.submit('sue', { rows: 1, priority: 7, deadlineSeconds: 50 })
+    const gone = await world.submit('sue', { rows: 1, priority: 7, deadlineSeconds: 5 })
+    world.advance(10_000)
+    const groups = await world.lease(alice)
+    expect(groups.map(({ jobId }) => jobId).toSorted()).toEqual([late, soon].toSorted())
+    await world.sweep()
+    expect(await world.job(gone)).toMatchObject({ state: 'expired' })
+    await world.life.takeFailures(alice.id, {
+      request: {
+        failures: leasesOf(groups).map((lease) => ({
+          ...lease,
+          code: 'x',
+          message: '',
+          retryElsewhere: true,
+        })),
+      },
+      now: world.now(),
+    })
+    expect((await world.lease(bob, 1))[0]?.jobId).toBe(soon)
+  })
+})
+
+describe('cancellation', () => {
+  const cancel = (jobId: string, submitter: string | null = 'sue') =>
+    world.life.cancelJob({ jobId, submitter, now: world.now() })
+  const codeOf = (work: Promise<unknown>) =>
+    work.then(
+      () => 'done',
+      ({ code }) => code,
+    )
+
+  it.each([
+    ['queued', async () => {}],
+    ['leased', async () => world.lease(alice)],
+    ['partly accepted', async () => world.work(alice, { max: 1 })],
+  ])('of a job that is %s', async (step, reach) => {
+    const before = await world.balance(submitterAccount('sue'))
+    const id = await world.submit('sue', { rows: 3 })
+    await reach()
+    await cancel(id)
+    const spent = step === 'partly accepted' ? 10 : 0
+    expect(await world.job(id)).toMatchObject({
+      state: 'cancelled',
+      spent,
+      reason: 'cancelled by its submitter',
+    })
+    expect(await world.balance(submitterAccount('sue'))).toBe(before - spent)
+    expect(await world.lease(bob)).toEqual([])
+    await cancel(id)
+    await world.sweep()
+    const states = (await world.runs(id)).map(({ state }) => state)
+    expect(states.filter((state) => state !== 'cancelled')).toEqual(spent > 0 ? ['accepted'] : [])
+    await world.assertBooks()
+  })
+
+  it('is told to who holds a lease, and its result is not taken', async () => {
+    const id = await world.submit('sue', { rows: 1 })
+    const groups = await world.lease(alice)
+    await cancel(id)
+    const [lease] = leasesOf(groups)
+    expect(await world.life.renewLeases(alice.id, { leases: [lease as never], now: world.now() })).toEqual([
+      lease?.id,
+    ])
+    expect((await world.send(alice, await answer(alice, groups))).outcomes[0]).toMatchObject({
+      code: 'wire/stale',
+    })
+    expect(await world.job(id)).toMatchObject({ state: 'cancelled', spent: 0 })
+    expect((await world.info(alice)).reputation).toMatchObject({ failures: 0, late: 0 })
+  })
+
+  it('of a job whose results wait for a verifier', async () => {
+    const verifier = await world.addNode('op-v', { role: 'verifier' })
+    const id = await world.submit('sue', {
+      rows: 4,
+      segmentRows: 4,
+      validation: { sampling: { fakedShare: 1 } },
+    })
+    await world.work(alice)
+    await cancel(id)
+    expect(await world.verify(verifier)).toBe(0)
+    await world.sweep()
+    expect((await world.runs(id))[0]).toMatchObject({ state: 'cancelled' })
+    await world.assertBooks()
+  })
+
+  it('is for its submitter, and not for ever', async () => {
+    const id = await world.submit('sue', { rows: 1 })
+    expect(await codeOf(cancel(id, 'eve'))).toBe('wire/not-found')
+    expect(await codeOf(cancel('00000000-0000-7000-8000-000000000000', null))).toBe('wire/not-found')
+    await world.work(alice)
+    expect(await codeOf(cancel(id, null))).toBe('wire/conflict')
+    expect(await world.job(id)).toMatchObject({ state: 'accepted' })
+  })
+})
+
+describe('the verifier', () => {
+  it('that does not come back, or hands a check back, is replaced', async () => {
+    const [vera, viktor] = [
+      await world.addNode('op-v', { role: 'verifier' }),
+      await world.addNode('op-w', { role: 'verifier' }),
+    ]
+    const id = await world.submit('sue', {
+      rows: 4,
+      segmentRows: 4,
+      validation: { sampling: { fakedShare: 1 } },
+    })
+    await world.work(alice)
+    const take = async (node: WorldNode) =>
+      world.life.leaseVerifications(await world.info(node), { max: 1, now: world.now() })
+    const [first] = await take(vera)
+    expect(await take(viktor)).toEqual([])
+    await world.sweep(121_000)
+    const [second] = await take(viktor)
+    expect([first?.fence, second?.fence]).toEqual([1, 2])
+    const held = { id: second?.id as string, fence: second?.fence as number, message: 'no memory' }
+    const hand = async (node: WorldNode, retry: (typeof held)[]) =>
+      world.life.takeVerdicts(await world.info(node), { request: { verdicts: [], retry }, now: world.now() })
+    await hand(vera, [held])
+    expect(await take(vera)).toEqual([])
+    await hand(viktor, [held])
+    expect(await world.verify(vera)).toBe(1)
+    expect(await world.job(id)).toMatchObject({ state: 'accepted' })
+  })
+
+  it('is believed only with a receipt of its own, of this result', async () => {
+    const [vera, viktor] = [
+      await world.addNode('op-v', { role: 'verifier' }),
+      await world.addNode('op-w', { role: 'verifier' }),
+    ]
+    const { verdictOf } = await import('./world.ts')
+    const id = await world.submit('sue', {
+      rows: 4,
+      segmentRows: 4,
+      validation: { sampling: { fakedShare: 1 } },
+    })
+    await world.work(alice)
+    const [lease] = await world.life.leaseVerifications(await world.info(vera), { max: 1, now: world.now() })
+    const options = { blobs: world.blobs, at: world.now() }
+    const good = await verdictOf(vera, lease as never, options)
+    const foreign = await verdictOf(viktor, lease as never, options)
+    const give = async (node: WorldNode, verdict: typeof good) =>
+      world.life.takeVerdicts(await world.info(node), {
+        request: { verdicts: [verdict], retry: [] },
+        now: world.now(),
+      })
+    for (const [node, verdict] of [
+      [vera, { ...good, receipt: null }],
+      [vera, { ...good, receipt: foreign.receipt }],
+      [vera, { ...good, receipt: { payload: 'AAAA' } }],
+      [vera, { ...good, isVerified: false }],
+      [vera, { ...good, samples: good.samples + 1 }],
+      [vera, { ...good, fence: 7 }],
+      [viktor, foreign],
+    ] as const) {
+      expect(await give(node, verdict)).toEqual([good.id])
+    }
+    expect(await world.job(id)).toMatchObject({ state: 'running' })
+    expect(await give(vera, good)).toEqual([])
+    await world.life.idle()
+    expect(await give(vera, good)).toEqual([good.id])
+    expect(await world.job(id)).toMatchObject({ state: 'accepted', spent: 10 })
+  })
+
+  it('that cannot open an answer rejects it without a receipt', async () => {
+    const vera = await world.addNode('op-v', { role: 'verifier' })
+    const id = await world.submit('sue', {
+      rows: 4,
+      segmentRows: 4,
+      validation: { sampling: { fakedShare: 1 } },
+    })
+    await world.work(alice, { row: honestRow })
+    const [lease] = await world.life.leaseVerifications(await world.info(vera), { max: 1, now: world.now() })
+    const { id: checkId, fence } = lease as { id: string; fence: number }
+    const verdict = {
+      id: checkId,
+      fence,
+      isVerified: false,
+      receipt: null,
+      code: 'a/b',
+      message: 'c\0',
+      samples: 0,
+    }
+    const stale = await world.life.takeVerdicts(await world.info(vera), {
+      request: { verdicts: [verdict], retry: [] },
+      now: world.now(),
+    })
+    expect(stale).toEqual([])
+    await world.life.idle()
+    expect((await world.runs(id)).map(({ state }) => state)).toEqual(['rejected', 'queued'])
+    expect(await world.job(id)).toMatchObject({ faults: 1 })
+  })
+})
