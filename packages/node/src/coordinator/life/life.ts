@@ -117,7 +117,7 @@ export function createLife(options: LifeOptions): Life {
     onWork,
   }
   const refreshRoster = async (now: Date, maxAgeMs: number): Promise<void> => {
-    if (Math.abs(now.getTime() - rosterAt) <= maxAgeMs) return
+    if (Math.abs(now.getTime() - rosterAt) < maxAgeMs) return
     roster = await loadRoster(db, now)
     rosterAt = now.getTime()
   }
