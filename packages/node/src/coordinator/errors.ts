@@ -20,4 +20,9 @@ export const COORDINATOR_ERRORS = {
       'The key that a network signs receipts and its log with is missing, is another one, or is not Ed25519.',
     remedy: 'Start each replica with the key that the network began with; the message says which that is.',
   },
+  'canary/answers': {
+    meaning:
+      'Known answers cannot be made of this: the job is not accepted and audited in full, or they do not fit it.',
+    remedy: 'Take a job of which every segment was compared, or give as many answers as it has rows.',
+  },
 } as const satisfies { readonly [code: ErrorCode]: ErrorEntry }

@@ -73,12 +73,14 @@ async function readVerdicts(db: Queryable, jobId: string): Promise<ReceiptBundle
   return rows.map(({ receipt }) => receipt)
 }
 
+/** Of the runs that the receipt names (audits.ts): results, and what they were compared with. */
 const EXECUTIONS = statement(
   'bundle_executions',
   `SELECT id, segment, fence, node_id, output_digest, result_digest, output_inline, output_cid, sampling, batch_id,
      batch_index
    FROM dispatch
-   WHERE job_id = $1 AND batch_id IS NOT NULL AND (is_result OR (compared AND state IN ('accepted', 'rejected')))
+   WHERE job_id = $1 AND batch_id IS NOT NULL AND (is_result OR (compared AND state = 'accepted')
+     OR (compared AND state = 'rejected' AND reason LIKE 'redundancy/%'))
    ORDER BY segment, ordinal LIMIT $2`,
 )
 

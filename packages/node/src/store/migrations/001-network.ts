@@ -256,10 +256,28 @@ export const NETWORK = [
   `CREATE INDEX verification_leased ON verification (lease_expires_at) WHERE state = 'leased'`,
   `CREATE INDEX verification_by_job ON verification (job_id)`,
 
-  // Known answers, kept apart from the jobs that ask for them.
+  // Known answers (coordinator/canary.ts): what canaries are drawn from, which jobs are some, and when the next is due.
+  `CREATE TABLE canary_pool (
+     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+     submitter text NOT NULL REFERENCES submitter,
+     spec jsonb NOT NULL,
+     input bytea NOT NULL,
+     -- All rows of the right output, encoded.
+     answers bytea NOT NULL,
+     added_at timestamptz NOT NULL DEFAULT now()
+   )`,
   `CREATE TABLE canary (
      job_id uuid PRIMARY KEY REFERENCES job,
-     expected jsonb NOT NULL
+     answers bytea NOT NULL,
+     judged_at timestamptz,
+     -- Runs that gave the answer, and runs that did not.
+     right_runs integer,
+     wrong_runs integer
+   )`,
+  `CREATE INDEX canary_to_judge ON canary (job_id) WHERE judged_at IS NULL`,
+  `CREATE TABLE canary_schedule (
+     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+     next_at timestamptz NOT NULL
    )`,
 
   // --- credits: double entry ----------------------------------------------------------------------------------------
