@@ -101,7 +101,7 @@ export const NEW_REPUTATION: Reputation = {
   demotedFrom: null,
 }
 
-export type DecisionCode =
+type DecisionCode =
   | 'promoted'
   /** A trusted node failed: it is audited in full, and less as clean audits take the evidence away (audit.ts). */
   | 'suspected'

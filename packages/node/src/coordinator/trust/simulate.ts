@@ -23,7 +23,7 @@ export interface SimulateResult {
 }
 
 /** Share of the jobs that each network at a fixed rate runs. */
-const FIXED_PART = 0.2
+const FIXED_PART = 0.1
 
 /** Below, some kinds of cheats have no nodes, or give no wrong result that could be counted. */
 const FEWEST = { nodes: 200, jobs: 10_000 }

@@ -15,7 +15,7 @@ import type { Tally } from './tally.ts'
 /** Credits. The stake is that of twenty results; computing costs nine tenths of the reward. */
 export const MONEY = { reward: 100, computeCost: 90, stake: 2000 } as const
 /** phi: share of honest results that differ for no reason. */
-export const FALSE_ALARMS = 0.0001
+const FALSE_ALARMS = 0.0001
 
 export const HONEST: Behaviour = {
   name: 'honest',

@@ -25,7 +25,7 @@ export interface LivingCase {
   readonly part: number
 }
 
-export interface BehaviourResult {
+interface BehaviourResult {
   readonly name: string
   readonly nodes: number
   readonly tally: Tally
@@ -117,7 +117,7 @@ export const LIVING_CASES: readonly LivingCase[] = [
     name: 'a trusted third colludes',
     auditedBy: 'trusted',
     behaviours: third({ cheats: 'trusted', isEstablished: true }),
-    part: 0.5,
+    part: 0.4,
   },
 ]
 
