@@ -25,4 +25,12 @@ export const COORDINATOR_ERRORS = {
       'Known answers cannot be made of this: the job is not accepted and audited in full, or they do not fit it.',
     remedy: 'Take a job of which every segment was compared, or give as many answers as it has rows.',
   },
+  'backup/malformed': {
+    meaning: 'The lines are no whole backup of this release: cut short, altered, or made by another release.',
+    remedy: 'Restore with the release that made it, or take another backup; nothing was written.',
+  },
+  'backup/not-empty': {
+    meaning: 'A backup goes into a database that was migrated and never used, and this one was used.',
+    remedy: 'Make a new database for it.',
+  },
 } as const satisfies { readonly [code: ErrorCode]: ErrorEntry }
