@@ -101,6 +101,7 @@ export async function* followEvents(options: FollowOptions): AsyncGenerator<Even
       answer ??= await open(lastEventId)
       failures = 0
       for await (const { id, event, data } of parseEventStream(answer.body)) {
+        signal?.throwIfAborted()
         if (event === END_EVENT) return
         const view = parseEvent(data)
         if (id !== '') lastEventId = id

@@ -56,7 +56,11 @@ export function jobHandlers(
       if (wasOver) return { account, open: () => replay(db, { id, after: lastEventId }) }
       return {
         account,
-        open: (stop) => untilOver(feed.stream({ after: lastEventId, jobId: id, signal: stop }), isOver),
+        open: (stop) =>
+          untilOver(feed.stream({ after: lastEventId, jobId: id, signal: stop }), {
+            isOver,
+            rest: (after) => replay(db, { id, after }),
+          }),
       }
     },
     networkEvents: async ({ lastEventId, caller }) => ({
@@ -117,11 +121,20 @@ async function* replay(
   }
 }
 
-/** What comes, up to the event with which the job is over. */
-async function* untilOver(events: EventSource, isOver: () => Promise<boolean>): EventSource {
+/** What comes, up to the last event of the job. */
+async function* untilOver(
+  events: EventSource,
+  {
+    isOver,
+    rest,
+  }: { readonly isOver: () => Promise<boolean>; readonly rest: (after: number) => EventSource },
+): EventSource {
   for await (const event of events) {
     yield event
     const mayEnd = /^(job|receipt)\./.test(event.type) && !PASSING_EVENTS.includes(event.type)
-    if (mayEnd && (await isOver())) return
+    if (!mayEnd || !(await isOver())) continue
+    // It may have been over for a while, when this event was read.
+    yield* rest(event.id)
+    return
   }
 }
