@@ -12,6 +12,7 @@ export interface Held {
   /** Aborts when the lease is lost, or the node gives up. */
   readonly signal: AbortSignal
   readonly drop: (reason: AssayError) => void
+  readonly leasedAtMs: number
   renewAtMs: number
 }
 
@@ -64,6 +65,7 @@ export function heldLeases(): HeldLeases {
           group,
           signal: stop.signal,
           drop: (reason) => stop.abort(reason),
+          leasedAtMs: nowMs,
           renewAtMs: nextRenewal(group.leaseSeconds, nowMs),
         }
         leases.set(lease.id, held)

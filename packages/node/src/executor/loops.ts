@@ -3,6 +3,7 @@ import { AssayError } from 'assay/core/errors'
 import { MAX_LEASES, MAX_WAIT_MS } from 'assay/wire/dispatch'
 import type { Log } from '../service/log.ts'
 import { backoff, sleep } from './backoff.ts'
+import type { Capacity } from './capacity.ts'
 import type { Enrol } from './enrol.ts'
 import type { Held, HeldLeases } from './held.ts'
 import type { Link } from './link.ts'
@@ -14,9 +15,9 @@ const HEARTBEAT_MS = 10_000
 const RENEWAL_LOOK_MS = 500
 /** How often a node that is told to wait looks whether it still is. */
 const TOLD_TO_DRAIN_MS = 2_000
-/** A node with many slots waits so long for some to come together before it asks for work. */
+/** A node that holds many segments waits so long for room to come together before it asks for more. */
 const GATHER_MS = 10
-const FEW_SLOTS = 8
+const MANY = 8
 /** Beyond the time that the coordinator may wait for work. */
 const ANSWER_MS = 10_000
 
@@ -31,29 +32,32 @@ interface LoopParts {
   readonly signal: AbortSignal
 }
 
-/** Keeps the slots full. */
-export async function leasing(parts: LoopParts & { readonly runner: Runner }): Promise<void> {
-  const { link, leases, log, metrics, slots, signal, runner } = parts
+/** Keeps the slots full, and some work ahead of them. */
+export async function leasing(
+  parts: LoopParts & { readonly runner: Runner; readonly capacity: Capacity },
+): Promise<void> {
+  const { link, leases, log, metrics, slots, signal, runner, capacity } = parts
   const trouble = troubleOf(parts, 'lease')
   while (!signal.aborted) {
-    const free = await freeSlots(leases, slots, signal)
+    const max = await roomFor(leases, capacity, signal)
     if (signal.aborted) return
+    // What is fetched ahead is not worth a wait, in which the node would not hear of what its slots could run.
+    const isAhead = leases.size >= slots
     const started = performance.now()
     try {
-      const body = { max: Math.min(free, MAX_LEASES), waitMs: MAX_WAIT_MS }
+      const body = { max, waitMs: isAhead ? 0 : MAX_WAIT_MS }
       const { groups, drain } = await link.client.lease(
         { body },
         { signal, timeoutMs: MAX_WAIT_MS + ANSWER_MS },
       )
       trouble.over()
-      let segments = 0
-      for (const group of groups) {
-        const held = leases.add(group, performance.now())
-        segments += held.length
-        log.debug('leased', { jobId: group.jobId, segments: held.length })
-        runner.run(held)
-      }
-      metrics.leased(segments, (performance.now() - started) / 1000)
+      const now = performance.now()
+      const segments = groups.reduce((sum, group) => sum + group.segments.length, 0)
+      metrics.leased(segments, (now - started) / 1000)
+      if (segments > 0) log.debug('leased', { segments, jobs: groups.map(({ jobId }) => jobId) })
+      capacity.answered(segments >= max)
+      for (const group of groups) runner.run(leases.add(group, now))
+      if (isAhead && segments < max) await leases.changed(signal)
       if (drain) await sleep(TOLD_TO_DRAIN_MS, signal)
     } catch (error) {
       if (!signal.aborted) await trouble.meet(error)
@@ -61,12 +65,12 @@ export async function leasing(parts: LoopParts & { readonly runner: Runner }): P
   }
 }
 
-/** Waits for some. */
-async function freeSlots(leases: HeldLeases, slots: number, signal: AbortSignal): Promise<number> {
-  while (leases.size >= slots && !signal.aborted) await leases.changed(signal)
-  const isNearlyFull = slots >= FEW_SLOTS && slots - leases.size < slots / 4
-  if (isNearlyFull) await sleep(GATHER_MS, signal)
-  return slots - leases.size
+/** How many segments to ask for; waits until there is room for some. */
+async function roomFor(leases: HeldLeases, capacity: Capacity, signal: AbortSignal): Promise<number> {
+  while (leases.size >= capacity.value() && !signal.aborted) await leases.changed(signal)
+  const most = capacity.value()
+  if (most >= MANY && most - leases.size < most / 4) await sleep(GATHER_MS, signal)
+  return Math.min(MAX_LEASES, Math.max(1, capacity.value() - leases.size))
 }
 
 /** Keeps what is held. A coordinator that is away loses nothing: who comes back later finds out what is still his. */

@@ -12,6 +12,7 @@ import type { ContentSource } from '../work/content-source.ts'
 import { type PieceSize, pieceSize } from '../work/piece-size.ts'
 import type { RowRange, RowRunner } from '../work/row-runner.ts'
 import type { Workbench } from '../work/workbench.ts'
+import type { Capacity } from './capacity.ts'
 import { executeRows, type GroupTask, groupTask } from './execution.ts'
 import type { Held, HeldLeases } from './held.ts'
 import type { NodeHooks } from './hooks.ts'
@@ -43,13 +44,14 @@ export interface RunnerOptions {
   readonly outbox: Outbox
   readonly key: KeyPair
   readonly log: Log
-  /** Bundles of one job under way at once. */
-  readonly parallel: number
+  /** Bundles under way at once. */
+  readonly slots: number
+  readonly capacity: Pick<Capacity, 'starved' | 'began'>
   readonly hooks: NodeHooks
   readonly metrics: Pick<NodeMetrics, 'executed'>
 }
 
-/** Segments of one job that came while it is open. */
+/** Segments of one job that wait or run. */
 interface JobQueue {
   readonly task: GroupTask
   readonly waiting: Held[]
@@ -58,26 +60,32 @@ interface JobQueue {
 }
 
 export function openRunner(options: RunnerOptions): Runner {
+  const { slots, leases } = options
+  /** The one whose turn was last at the end. */
   const jobs = new Map<string, JobQueue>()
+  let underWay = 0
 
-  const queueOf = (name: string, { group }: Held): JobQueue => {
-    const known = jobs.get(name)
-    if (known !== undefined) return known
-    const queue: JobQueue = { task: groupTask(group), waiting: [], size: pieceSize(), underWay: 0 }
-    jobs.set(name, queue)
-    return queue
+  const nextBundle = () => {
+    for (const [name, queue] of [...jobs]) {
+      const bundle = takeBundle(queue, leases)
+      jobs.delete(name)
+      if (bundle.length > 0 || queue.underWay > 0) jobs.set(name, queue)
+      if (bundle.length > 0) return { queue, bundle }
+    }
+    return undefined
   }
-  const pump = (name: string, queue: JobQueue) => {
-    while (queue.underWay < options.parallel) {
-      const bundle = takeBundle(queue, options.leases)
-      if (bundle.length === 0) break
-      queue.underWay++
-      void runBundle(queue, bundle, options).finally(() => {
-        queue.underWay--
-        pump(name, queue)
+  const pump = () => {
+    while (underWay < slots) {
+      const next = nextBundle()
+      if (next === undefined) return options.capacity.starved()
+      underWay++
+      next.queue.underWay++
+      void runBundle(next.queue, next.bundle, options).finally(() => {
+        underWay--
+        next.queue.underWay--
+        pump()
       })
     }
-    if (queue.underWay === 0 && jobs.get(name) === queue) jobs.delete(name)
   }
   return {
     run(held) {
@@ -86,11 +94,16 @@ export function openRunner(options: RunnerOptions): Runner {
       const { jobId, falsePositiveRate, guessProbability } = first.group
       // A job has one task but for what its proofs are to be like.
       const name = `${jobId} ${falsePositiveRate} ${guessProbability}`
-      const queue = queueOf(name, first)
+      const queue = jobs.get(name) ?? newQueue(first)
       queue.waiting.push(...held)
-      pump(name, queue)
+      jobs.set(name, queue)
+      pump()
     },
   }
+}
+
+function newQueue({ group }: Held): JobQueue {
+  return { task: groupTask(group), waiting: [], size: pieceSize(), underWay: 0 }
 }
 
 /** The next segment that is still held, and those beside it that fit into the time of a bundle. */
@@ -114,6 +127,8 @@ function takeBundle({ waiting, size }: JobQueue, leases: HeldLeases): Held[] {
 
 /** Never rejects. */
 async function runBundle(queue: JobQueue, bundle: readonly Held[], options: RunnerOptions): Promise<void> {
+  const [first] = bundle
+  if (first !== undefined) options.capacity.began(performance.now() - first.leasedAtMs)
   const { signal, clear } = whenAllAborted(bundle.map((held) => held.signal))
   let isOpen = false
   try {

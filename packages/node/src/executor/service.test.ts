@@ -276,11 +276,11 @@ describe('a node that is told to stop', () => {
     const node = await start()
     await expect
       .poll(() => coordinator.segments.filter(({ state }) => state === 'leased').length, LONG)
-      .toBe(4)
+      .toBe(8)
     const drained = node.drain()
     release()
     await drained
-    expect(coordinator.segments.filter(({ state }) => state === 'done')).toHaveLength(4)
+    expect(coordinator.segments.filter(({ state }) => state === 'done')).toHaveLength(8)
     expect(coordinator.segments.filter(({ state }) => state === 'leased')).toHaveLength(0)
   })
 
@@ -289,7 +289,7 @@ describe('a node that is told to stop', () => {
     const node = await start()
     await expect.poll(() => chat.questions.length, LONG).toBeGreaterThan(0)
     await node.drain()
-    expect(coordinator.failures).toHaveLength(4)
+    expect(coordinator.failures).toHaveLength(8)
     for (const failure of coordinator.failures) {
       expect(failure).toMatchObject({ code: 'node/stopping', retryElsewhere: true })
     }

@@ -19,6 +19,7 @@ import { coordinatorContent } from '../work/content-source.ts'
 import { type Machine, openMachine } from '../work/machine.ts'
 import { sleep } from './backoff.ts'
 import { type Hardware, measureHardware } from './benchmark.ts'
+import { adaptiveCapacity } from './capacity.ts'
 import { chatEndpoint, type NodeConfig } from './config.ts'
 import { type Enrol, enroller } from './enrol.ts'
 import { type HeldLeases, heldLeases } from './held.ts'
@@ -103,6 +104,7 @@ interface ServeParts extends NodeParts {
 function serve(config: NodeConfig, parts: ServeParts): Pick<RunningNode, 'drain' | 'stop'> {
   const { key, log, machine, link, enrol, draining, hooks = {} } = parts
   const leases = heldLeases()
+  const capacity = adaptiveCapacity(config.slots)
   const stopping = new AbortController()
   const metrics = nodeMetrics(parts.metrics, {
     heldSegments: () => leases.size,
@@ -127,7 +129,8 @@ function serve(config: NodeConfig, parts: ServeParts): Pick<RunningNode, 'drain'
     outbox,
     key,
     log,
-    parallel: Math.max(2 * parts.hardware.cores, config.chatParallel),
+    slots: config.slots,
+    capacity,
     hooks,
     metrics,
   })
@@ -135,7 +138,7 @@ function serve(config: NodeConfig, parts: ServeParts): Pick<RunningNode, 'drain'
   const loops = [
     heartbeats({ ...loop, cacheBytes: machine.cacheBytes, signal: stopping.signal }),
     renewals({ ...loop, signal: stopping.signal }),
-    leasing({ ...loop, runner, signal: draining.signal }),
+    leasing({ ...loop, runner, capacity, signal: draining.signal }),
   ]
   log.info('the node serves', { slots: config.slots, operator: config.operator })
 
