@@ -26,7 +26,7 @@ export const DEFAULT_QUOTA: Quota = {
   blobBytes: 2 ** 36,
 }
 /** The account that the first key of a network acts for. */
-export const ADMIN_ACCOUNT = 'admin'
+const ADMIN_ACCOUNT = 'admin'
 
 const ID_BYTES = 8
 const SECRET_BYTES = 32

@@ -8,7 +8,7 @@ import type { EventView } from 'assay/wire/account'
 import type { Queryable } from '../store/database.ts'
 import { readEvents } from './events.ts'
 
-export interface StreamOptions {
+interface StreamOptions {
   /** Events with larger ids (`Last-Event-ID`, or 0 for all); `now` begins with what comes next. */
   readonly after: number | 'now'
   /** Of one job alone. */

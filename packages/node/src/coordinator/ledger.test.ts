@@ -5,17 +5,19 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestNetwork, type TestNetwork } from '../../test/support/network.ts'
 import { acceptRun, addJob, addNode, nodeIdOf } from '../../test/support/rows.ts'
 import type { Tx } from '../store/database.ts'
+import { ensureSubmitter } from './accounts.ts'
 import {
   ALL,
   deposit,
   ESCROW,
-  escrowJobs,
   heldAccount,
+  type JobEscrow,
   nodeAccount,
   PENALTIES,
-  penalise,
+  type Penalty,
+  penaltyTransfers,
   post,
-  releaseHeld,
+  releaseTransfers,
   settleJobs,
   stake,
   stakeAccount,
@@ -23,6 +25,7 @@ import {
   type Transfer,
 } from './ledger.ts'
 import { accountsPage, balances, checkBooks, transfersPage } from './ledger-read.ts'
+import { admitJobs } from './quota.ts'
 
 let network: TestNetwork
 beforeAll(async () => {
@@ -270,11 +273,21 @@ test('many connections at once: no deadlock, exact sums, no credit spent twice',
 })
 
 describe('jobs', () => {
+  /** At admission, which is where budgets are taken; the quotas of these accounts are out of reach. */
+  async function escrow(tx: Tx, jobs: readonly JobEscrow[]) {
+    for (const { submitter } of jobs) await ensureSubmitter(tx, { name: submitter })
+    return admitJobs(
+      tx,
+      jobs.map((job) => ({ ...job, segments: 1 })),
+      { now: 0 },
+    )
+  }
+
   test('escrow covers as many budgets as there are credits, in their order', async () => {
     await give('buyer', 100)
     const [a, b, c] = [randomUUID(), randomUUID(), randomUUID()]
     const refused = await tx((tx) =>
-      escrowJobs(tx, [
+      escrow(tx, [
         { jobId: a, submitter: 'buyer', budget: 60 },
         { jobId: b, submitter: 'buyer', budget: 50 },
         { jobId: c, submitter: 'buyer', budget: 40 },
@@ -302,7 +315,7 @@ describe('jobs', () => {
     const jobs = [randomUUID(), randomUUID()]
     const outcomes = await Promise.all(
       jobs.map((jobId, i) =>
-        (i === 0 ? network.db : other).tx((tx) => escrowJobs(tx, [{ jobId, submitter: 'last', budget: 50 }])),
+        (i === 0 ? network.db : other).tx((tx) => escrow(tx, [{ jobId, submitter: 'last', budget: 50 }])),
       ),
     )
     expect(outcomes.reduce((sum, refused) => sum + refused.size, 0)).toBe(1)
@@ -322,7 +335,7 @@ describe('jobs', () => {
     const submitter = `owner-${id}`
     await give(submitter, budget)
     await tx(async (tx) => {
-      await escrowJobs(tx, [{ jobId: id, submitter, budget }])
+      await escrow(tx, [{ jobId: id, submitter, budget }])
       await addJob(tx, { id, submitter, budget, price: 10, segments: 3, state: 'accepted' })
       for (const run of runs) await acceptRun(tx, { jobId: id, ...run })
     })
@@ -425,6 +438,9 @@ describe('nodes', () => {
     expect(await balance('submitter:staker')).toBe(0)
   })
 
+  const penalise = async (nodeId: string, penalty: Penalty) =>
+    (await tx((tx) => post(tx, penaltyTransfers(nodeId, penalty)))).map(({ amount }) => amount)
+
   test('a penalty takes from the stake and all that is held, once', async () => {
     const nodeId = nodeIdOf('cheat')
     await give('cheat', 100)
@@ -433,20 +449,17 @@ describe('nodes', () => {
       await post(tx, [{ from: 'issued', to: heldAccount(nodeId), amount: 33, kind: 'deposit' }])
     })
     const penalty = { amount: 60, reason: 'a wrong row', once: 'dispatch-1' }
-    expect(await tx((tx) => penalise(tx, nodeId, penalty))).toEqual({ stake: 60, held: 33 })
+    expect(await penalise(nodeId, penalty)).toEqual([60, 33])
     await tx((tx) => post(tx, [{ from: 'issued', to: heldAccount(nodeId), amount: 5, kind: 'deposit' }]))
-    expect(await tx((tx) => penalise(tx, nodeId, penalty))).toEqual({ stake: 0, held: 0 })
-    expect(await tx((tx) => penalise(tx, nodeId, { ...penalty, once: 'dispatch-2' }))).toEqual({
-      stake: 40,
-      held: 5,
-    })
+    expect(await penalise(nodeId, penalty)).toEqual([])
+    expect(await penalise(nodeId, { ...penalty, once: 'dispatch-2' })).toEqual([40, 5])
     expect(await balance(stakeAccount(nodeId))).toBe(0)
   })
 
   test('what is held is released whole', async () => {
     const [a, b] = ['held-a', 'held-b'].map(nodeIdOf) as [string, string]
     await tx((tx) => post(tx, [{ from: 'issued', to: heldAccount(a), amount: 12, kind: 'deposit' }]))
-    await tx((tx) => releaseHeld(tx, [b, a, a]))
+    await tx((tx) => post(tx, releaseTransfers([b, a, a])))
     expect(await balance(nodeAccount(a))).toBe(12)
     expect(await balance(heldAccount(a))).toBe(0)
   })

@@ -25,14 +25,14 @@ export const PENALTIES = 'penalties'
 /** Pays for runs that the coordinator wants; in debt as long as nobody fills it. */
 export const AUDIT_FUND = 'audit-fund'
 /** Where credits come from: minus all that was ever deposited. */
-export const ISSUED = 'issued'
+const ISSUED = 'issued'
 
 export const submitterAccount = (name: string) => `submitter:${name}`
 export const nodeAccount = (nodeId: string) => `node:${nodeId}`
 export const heldAccount = (nodeId: string) => `held:${nodeId}`
 export const stakeAccount = (nodeId: string) => `stake:${nodeId}`
 
-export type TransferKind =
+type TransferKind =
   | 'deposit'
   | 'escrow'
   | 'refund'
@@ -117,7 +117,7 @@ function notCovered({ account, balance, after }: { account: string; balance: num
 const ACCOUNT =
   /^(?:escrow|penalties|audit-fund|issued|(?:node|held|stake):[0-9a-f]{64}|submitter:[^\p{Cc}\p{Cs}]{1,128})$/u
 
-export function isAccount(id: string): boolean {
+function isAccount(id: string): boolean {
   return ACCOUNT.test(id)
 }
 
@@ -180,27 +180,6 @@ export function escrowTransfer(balances: Map<string, number>, job: JobEscrow): V
   return { ok: true, value: { from, to: ESCROW, amount, kind: 'escrow', jobId, once: `escrow:${jobId}` } }
 }
 
-/**
- * Takes the budgets of jobs into escrow, as many of each submitter, in their order, as its balance covers. The
- * others come back with the error to answer them with; nothing was moved for those. Quotas: `admitJobs` of quota.ts.
- */
-export async function escrowJobs(
-  tx: Tx,
-  jobs: readonly JobEscrow[],
-): Promise<ReadonlyMap<string, AssayError>> {
-  const accounts = jobs.map(({ submitter }) => submitterAccount(submitter))
-  const balances = await lockBalances(tx, accounts)
-  const refused = new Map<string, AssayError>()
-  const transfers: Transfer[] = []
-  for (const job of jobs) {
-    const escrow = escrowTransfer(balances, job)
-    if (escrow.ok) transfers.push(escrow.value)
-    else refused.set(job.jobId, AssayError.fromJSON(escrow))
-  }
-  await post(tx, transfers)
-  return refused
-}
-
 /** Issues credits to an account, which is made when there is none. */
 export async function deposit(
   tx: Tx,
@@ -232,6 +211,7 @@ export interface Penalty {
   readonly once: string
 }
 
+/** Take a penalty, from the stake and from what is held. */
 export function penaltyTransfers(nodeId: string, { amount, reason, once }: Penalty): Transfer[] {
   const common = { to: PENALTIES, upTo: true, kind: 'penalty', nodeId, note: reason } as const
   return [
@@ -240,17 +220,7 @@ export function penaltyTransfers(nodeId: string, { amount, reason, once }: Penal
   ]
 }
 
-/** Takes a penalty; what it came to. */
-export async function penalise(
-  tx: Tx,
-  nodeId: string,
-  penalty: Penalty,
-): Promise<{ readonly stake: number; readonly held: number }> {
-  const moved = await post(tx, penaltyTransfers(nodeId, penalty))
-  const from = (account: string) => total(moved.filter((transfer) => transfer.from === account))
-  return { stake: from(stakeAccount(nodeId)), held: from(heldAccount(nodeId)) }
-}
-
+/** Pay out what is held for nodes, at their clean audit. */
 export function releaseTransfers(nodeIds: readonly string[]): Transfer[] {
   return [...new Set(nodeIds)].map((nodeId) => ({
     from: heldAccount(nodeId),
@@ -260,11 +230,6 @@ export function releaseTransfers(nodeIds: readonly string[]): Transfer[] {
     kind: 'payout',
     nodeId,
   }))
-}
-
-/** Pays out what is held for nodes, at their clean audit. */
-export async function releaseHeld(tx: Tx, nodeIds: readonly string[]): Promise<void> {
-  await post(tx, releaseTransfers(nodeIds))
 }
 
 function total(moved: readonly Moved[]): number {

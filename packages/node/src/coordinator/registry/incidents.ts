@@ -98,14 +98,14 @@ export interface Incident {
   readonly cohort: Partial<Kind>
 }
 
-/** Incidents that have not ended. A scheduler may keep work of a kind from nodes of such a cohort (`isOf`). */
+/** Incidents that have not ended. */
 export async function openIncidents(db: Queryable, now: number): Promise<Incident[]> {
   const { rows } = await db.query<Incident>('SELECT cohort FROM incident WHERE until > $1', [new Date(now)])
   return [...rows]
 }
 
 /** Whether a kind of node is of a cohort. */
-export function isOf(kind: Kind, cohort: Partial<Kind>): boolean {
+function isOf(kind: Kind, cohort: Partial<Kind>): boolean {
   return Object.entries(cohort).every(([field, value]) => kind[field as keyof Kind] === value)
 }
 
