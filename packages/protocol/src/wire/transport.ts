@@ -214,10 +214,15 @@ async function* pieces(
   }: { readonly deadline: Deadline; readonly timeoutMs: number; readonly place: string },
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const reader = response.body?.getReader()
+  // Not left to `fetch`: that of Node 20 forgets its signal when memory is collected while a body is read.
+  const aborted = new Promise<never>((_, reject) => {
+    deadline.signal.addEventListener('abort', () => reject(deadline.signal.reason), { once: true })
+  })
+  aborted.catch(() => undefined)
   try {
     while (reader !== undefined) {
       deadline.set(timeoutMs)
-      const { done, value } = await reader.read()
+      const { done, value } = await Promise.race([reader.read(), aborted])
       if (done) return
       yield value
     }
@@ -225,7 +230,8 @@ async function* pieces(
     throw asAssayError(error, { deadline, place })
   } finally {
     deadline.clear()
-    await reader?.cancel().catch(() => undefined)
+    // Not waited for: what is cancelled may never answer.
+    void reader?.cancel().catch(() => undefined)
   }
 }
 
@@ -238,7 +244,8 @@ async function problemOf(response: Response, body: Answer['body']): Promise<Assa
     // Not of a coordinator, then: told by its status.
   }
   const error = fromProblem(response.status, parsed)
-  const after = response.headers.get('retry-after')
+  // A quota that time alone gives back says so itself; others are told of with the header too.
+  const after = error.code === 'wire/quota' ? null : response.headers.get('retry-after')
   const wait: { [name: string]: Json } =
     after !== null && /^[0-9]{1,6}$/.test(after) ? { retryAfterSeconds: Number(after) } : {}
   return new AssayError(error.code, error.message, { detail: { ...wait, ...error.detail } })
@@ -292,7 +299,7 @@ export function pauseAfter(
   if (!(error instanceof AssayError)) return undefined
   const { status, retryAfterSeconds } = error.detail
   const isLater = status === undefined ? error.code === 'wire/unavailable' : isTransient(status)
-  if (!isLater) return undefined
+  if (!isLater || (error.code === 'wire/quota' && retryAfterSeconds === undefined)) return undefined
   const wanted = typeof retryAfterSeconds === 'number' ? retryAfterSeconds * 1000 : 0
   if (wanted > LONGEST_RETRY_AFTER_MS) return undefined
   const most = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1))
