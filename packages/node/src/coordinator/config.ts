@@ -52,6 +52,11 @@ export const COORDINATOR_OPTIONS = {
   },
   minStake: { schema: amount, help: 'credits that a node should have staked', default: 1_000 },
   penalty: { schema: amount, help: 'credits of its stake that one proven fault costs a node', default: 500 },
+  canariesPerHour: {
+    schema: z.number().check(z.minimum(0), z.maximum(3_600)),
+    help: 'jobs with known answers that are mixed into the others, on average, once there are some; 0 for none',
+    default: 6,
+  },
   maxEventStreams: {
     schema: z.int().check(z.minimum(1), z.maximum(100_000)),
     help: 'streams of events that may be open at once',

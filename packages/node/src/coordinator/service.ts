@@ -22,6 +22,8 @@ import { type Database, openDatabase } from '../store/database.ts'
 import { migrate } from '../store/migrate.ts'
 import { MIGRATIONS } from '../store/migrations/all.ts'
 import { bootstrap, openKeyring } from './accounts.ts'
+import { judgeCanaries } from './canary/judge.ts'
+import { injectCanary } from './canary.ts'
 import type { CoordinatorConfig } from './config.ts'
 import { openFeed } from './event-feed.ts'
 import { createApp } from './http/app.ts'
@@ -211,10 +213,21 @@ async function openParts(opening: Opening): Promise<CoordinatorDeps> {
     () => sealer.close(),
     () => feed.close(),
     () => Promise.all([segmentBoard.close(), verificationBoard.close()]).then(() => undefined),
-    startSweep(async () => {
-      await life.sweep(new Date(now()))
-      await sweepNodes(db, { policy, now: now() })
-    }, log),
+    startSweep(
+      {
+        jobs: () => life.sweep(new Date(now())),
+        nodes: () => sweepNodes(db, { policy, now: now() }),
+        canaries: () =>
+          injectCanary(db, {
+            perHour: config.canariesPerHour,
+            now: now(),
+            submit: async (submission) => (await life.submitJob({ ...submission, now: new Date(now()) })).id,
+            putBlob: (cid, bytes) => store.put(cid, bytes),
+          }),
+        'answers of canaries': () => judgeCanaries(db, { policy, cache, content: blobs.content, now: now() }),
+      },
+      log,
+    ),
   )
   watch(metrics, { db, store, segmentBoard, verificationBoard })
   const overHttp = { life, db, blobs, metrics, now }
@@ -236,6 +249,7 @@ async function openParts(opening: Opening): Promise<CoordinatorDeps> {
     jobs: jobsOf(overHttp),
     dispatch: dispatchOf(overHttp),
     blobs,
+    content: blobs.content,
     sealing: sealingOf({ db, cache, content: blobs.content }),
     network: networkReader(db, { name: config.networkName, keeper, now }),
     readiness: readinessCheck(db, config.blobFolder),
@@ -256,17 +270,26 @@ function sealedCounter(metrics: Metrics) {
   }
 }
 
-/** Runs `sweep` again and again, with a pause after each; returns what stops it. */
-function startSweep(sweep: () => Promise<void>, log: Log): () => Promise<void> {
+/** Runs the steps one after the other, again and again, with a pause after each round; returns what stops it. */
+function startSweep(
+  steps: { readonly [name: string]: () => Promise<unknown> },
+  log: Log,
+): () => Promise<void> {
   let isStopped = false
   let wake: () => void = () => undefined
+  const round = async () => {
+    for (const [step, run] of Object.entries(steps)) {
+      if (isStopped) return
+      try {
+        await run()
+      } catch (error) {
+        log.error('a step of the sweep failed', { step, error })
+      }
+    }
+  }
   const run = async () => {
     while (!isStopped) {
-      try {
-        await sweep()
-      } catch (error) {
-        log.error('the sweep failed', { error })
-      }
+      await round()
       if (isStopped) return
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, SWEEP_MS)

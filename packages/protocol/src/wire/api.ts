@@ -277,6 +277,17 @@ export const ROUTES = {
     response: nodeView,
   },
 
+  addCanary: {
+    method: 'POST',
+    path: '/v1/canaries',
+    auth: 'admin',
+    summary:
+      'Take the rows of an accepted job, each compared by two operators, as known answers to test nodes with',
+    body: z.strictObject({ jobId: uuid }),
+    response: z.strictObject({ pool: count, rows: count }),
+    status: 201,
+  },
+
   registerNode: {
     method: 'POST',
     path: '/v1/nodes',

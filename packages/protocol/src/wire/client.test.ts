@@ -145,7 +145,7 @@ describe('retries', () => {
       asked.path === '/v1/keys'
         ? problem(answer, { code: 'wire/unavailable', status: 503 })
         : asked.path === '/v1/jobs'
-          ? problem(answer, { code: 'wire/quota', status: 429, headers: { 'retry-after': '3600' } })
+          ? problem(answer, { code: 'wire/quota', status: 429, data: { retryAfterSeconds: 3600 } })
           : problem(answer, { code: 'wire/forbidden', status: 403 }),
     )
     await expect(client.balance()).rejects.toMatchObject({ code: 'wire/forbidden' })
@@ -157,6 +157,15 @@ describe('retries', () => {
       detail: { retryAfterSeconds: 3600 },
     })
     expect(server.asked).toHaveLength(3)
+  })
+
+  it('wait for a quota that time gives back, and for no other', async () => {
+    const { server, client } = await connect((_, answer) => {
+      const data: { [name: string]: number } = server.asked.length === 1 ? { retryAfterSeconds: 2 } : {}
+      problem(answer, { code: 'wire/quota', status: 429, headers: { 'retry-after': '1' }, data })
+    })
+    await expect(client.listJobs()).rejects.toMatchObject({ code: 'wire/quota' })
+    expect(server.asked).toHaveLength(2)
   })
 
   it('stop when the caller does', async () => {

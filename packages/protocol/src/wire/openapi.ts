@@ -20,6 +20,7 @@ const TAGS: { readonly [segment: string]: string } = {
   'node-blobs': 'nodes',
   jobs: 'jobs',
   nodes: 'nodes',
+  canaries: 'nodes',
   heartbeat: 'nodes',
   leases: 'nodes',
   results: 'nodes',

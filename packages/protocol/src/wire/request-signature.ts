@@ -66,7 +66,9 @@ export function parseRequestSignature(header: string): Verdict<RequestClaim> {
     return reject('wire/signature', 'expected the header Assay-Signature: v1 key=…,at=…,nonce=…,sig=…')
   }
   const [, key, at, nonce, sig] = match as unknown as [string, string, string, string, string]
-  return attempt(() => ({ nodeId: key as NodeId, at: Number(at), nonce, signature: fromBase64(sig) }))
+  const signature = attempt(() => fromBase64(sig))
+  if (!signature.ok) return reject('wire/signature', signature.message, { cause: signature.code })
+  return { ok: true, value: { nodeId: key as NodeId, at: Number(at), nonce, signature: signature.value } }
 }
 
 /** Timestamp and signature; whether the nonce is fresh is for the caller's memory to say. */

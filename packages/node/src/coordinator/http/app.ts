@@ -29,6 +29,7 @@ const STATUSES = {
   'job/content': 409,
   ledger: 400,
   job: 422,
+  canary: 409,
   result: 422,
   task: 422,
   sampling: 422,

@@ -14,6 +14,7 @@ import type { Database } from '../../store/database.ts'
 import type { Keyring } from '../accounts.ts'
 import type { EventFeed } from '../event-feed.ts'
 import type { Page, PageOptions } from '../ledger-read.ts'
+import type { Content } from '../life/parts.ts'
 import type { NodeCache, NodeInfo } from '../registry/nodes.ts'
 import type { NodePolicy } from '../registry/policy.ts'
 import type { Heartbeats } from '../registry.ts'
@@ -116,6 +117,8 @@ export interface CoordinatorDeps {
   readonly jobs: Jobs
   readonly dispatch: Dispatch
   readonly blobs: Blobs
+  /** What jobs are about, whoever it belongs to. */
+  readonly content: Content
   readonly sealing: Sealing
   readonly network: () => Promise<z.infer<typeof networkView>>
   /** What is not well, by name; empty when all is. */

@@ -1,5 +1,6 @@
 /** Nodes: they register and live; people look at them and drain them. */
 import { AssayError } from 'assay/core/errors'
+import { addCanary, answersOfJob } from '../canary.ts'
 import { nodesPage, nodeView } from '../registry/views.ts'
 import { drainNode, registerNode } from '../registry.ts'
 import type { CoordinatorDeps } from './deps.ts'
@@ -12,8 +13,11 @@ export function nodeHandlers({
   nodes,
   policy,
   heartbeats,
+  content,
   now,
-}: CoordinatorDeps): HandlersOf<'registerNode' | 'heartbeat' | 'listNodes' | 'showNode' | 'drainNode'> {
+}: CoordinatorDeps): HandlersOf<
+  'registerNode' | 'heartbeat' | 'listNodes' | 'showNode' | 'drainNode' | 'addCanary'
+> {
   const view = (id: string) => nodeView(db, { nodeId: id, policy })
   return {
     registerNode: async ({ body: { manifest, enrolment } }) => {
@@ -33,6 +37,11 @@ export function nodeHandlers({
       await db.tx((tx) => drainNode(tx, { nodeId: id, drain }))
       nodes.forget(id)
       return view(id)
+    },
+    addCanary: async ({ body: { jobId } }) => {
+      const known = await answersOfJob(db, jobId, { content })
+      const pool = await db.tx((tx) => addCanary(tx, known))
+      return { pool, rows: known.answers.length }
     },
   }
 }

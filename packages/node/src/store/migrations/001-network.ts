@@ -213,8 +213,61 @@ export const NETWORK = [
   `CREATE INDEX dispatch_queue ON dispatch (queue, reserved_for, priority DESC, turn, deadline_at)
    WHERE state = 'queued'`,
   `CREATE INDEX dispatch_reserved ON dispatch (reserved_until) WHERE state = 'queued' AND reserved_until IS NOT NULL`,
-  `CREATE INDEX dispatch_leased ON dispatch (lease_expires_at) WHERE state = 'leased'`,
+  // Only what is leased has a time: so this index and the next never stand in for one another.
+  `CREATE INDEX dispatch_leased ON dispatch (lease_expires_at) WHERE lease_expires_at IS NOT NULL`,
   `CREATE INDEX dispatch_by_node ON dispatch (node_id) WHERE state = 'leased'`,
+  // Whose an output is: small ones stand in their row, and are in no index.
+  `CREATE INDEX dispatch_by_output ON dispatch (output_cid) WHERE output_cid IS NOT NULL`,
+  // Leases up to \`wanted\` dispatches to a node that may hold \`most\`, from the heads of the places it may have:
+  // who has priority and whose turn it is, over all of them. Rows that another lease is taking are passed over. Those of
+  // jobs that have ended are cancelled instead, and come back as not leased. In steps, and with plans that only follow
+  // the indexes: no statistics say how many rows are queued at the moment, and one bad guess would read all of them.
+  `CREATE FUNCTION lease_dispatches(
+     queues text[], reservations text[], wanted integer, most integer, to_node bytea, to_operator text, at timestamptz
+   ) RETURNS TABLE (leased_id uuid, leased_job uuid, leased_segment integer, leased_fence integer, is_leased boolean)
+   LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+   SET enable_mergejoin = off SET jit = off AS $$
+   DECLARE
+     room integer;
+     place record;
+     locked uuid[];
+     picked uuid[] := '{}';
+   BEGIN
+     -- A lease that a crash forgets is an answer that will be refused: nobody waits for the disk.
+     PERFORM set_config('synchronous_commit', 'off', true);
+     SELECT least(wanted, most - count(*)) INTO room FROM (
+       SELECT FROM dispatch WHERE node_id = to_node AND state = 'leased' LIMIT most
+     ) AS held;
+     FOR place IN
+       SELECT head.queue, head.reserved_for, count(*)::integer AS size FROM (
+         SELECT own.queue, own.reserved_for
+         FROM unnest(queues, reservations) AS own (queue, reserved_for), LATERAL (
+           SELECT priority, turn, deadline_at FROM dispatch
+           WHERE state = 'queued' AND queue = own.queue AND reserved_for = own.reserved_for
+           ORDER BY priority DESC, turn, deadline_at LIMIT greatest(room, 0)
+         ) AS first
+         ORDER BY first.priority DESC, first.turn, first.deadline_at LIMIT greatest(room, 0)
+       ) AS head GROUP BY head.queue, head.reserved_for
+     LOOP
+       SELECT array_agg(id) INTO locked FROM (
+         SELECT id FROM dispatch
+         WHERE state = 'queued' AND queue = place.queue AND reserved_for = place.reserved_for
+         ORDER BY priority DESC, turn, deadline_at LIMIT place.size FOR UPDATE SKIP LOCKED
+       ) AS head;
+       picked := picked || locked;
+     END LOOP;
+     RETURN QUERY
+       UPDATE dispatch SET state = CASE WHEN chosen.lives THEN 'leased' ELSE 'cancelled' END,
+         fence = dispatch.fence + 1, attempts = dispatch.attempts + 1, node_id = to_node, operator = to_operator,
+         leased_at = at, reserved_until = NULL,
+         lease_expires_at = CASE WHEN chosen.lives THEN at + dispatch.lease_seconds * interval '1 second' END
+       FROM (
+         SELECT queued.id, job.state = 'running' AND queued.deadline_at > at AS lives
+         FROM dispatch AS queued JOIN job ON job.id = queued.job_id WHERE queued.id = ANY (picked)
+       ) AS chosen
+       WHERE dispatch.id = chosen.id
+       RETURNING dispatch.id, dispatch.job_id, dispatch.segment, dispatch.fence, chosen.lives;
+   END $$`,
   // Segments with runs to compare, or with a verdict: whoever commits one of them leaves a note.
   `CREATE TABLE undecided (
      job_id uuid NOT NULL,

@@ -46,7 +46,17 @@ export function json(answer: ServerResponse, value: unknown, status = 200): void
 
 export function problem(
   answer: ServerResponse,
-  { code, status, headers = {} }: { code: string; status: number; headers?: { [name: string]: string } },
+  {
+    code,
+    status,
+    headers = {},
+    data = {},
+  }: {
+    code: string
+    status: number
+    headers?: { [name: string]: string }
+    data?: { [name: string]: number }
+  },
 ): void {
   answer.writeHead(status, { 'content-type': 'application/problem+json', ...headers })
   answer.end(
@@ -57,7 +67,7 @@ export function problem(
       detail: 'refused',
       code,
       remedy: '',
-      data: {},
+      data,
     }),
   )
 }
