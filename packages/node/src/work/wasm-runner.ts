@@ -250,7 +250,7 @@ function takeFault(run: Run, error: AssayError, { from }: Range): void {
   run.fault = { index, error: isRecord ? placed(error, index) : error }
   const kept = run.undone.filter((range) => range.from < index)
   run.undone.splice(0, run.undone.length, ...kept)
-  for (const [{ thread }, range] of run.underWay) if (range.from > index) thread.stop()
+  for (const [{ thread }, range] of run.underWay) if (range.from > index) thread.abandon()
 }
 
 /** Threads count records from the first of their chunk; callers from the first of the run. */

@@ -19,8 +19,12 @@ const LEAST_LOOK_MS = 2
 const MOST_LOOK_MS = 250
 /** How long a record may go on that nobody waits for: less than a thread takes to start. */
 const ABANDONED_LIMIT_MS = 50
-/** Rows under way and bookkeeping; the modules' memories are not part of this heap. */
-const HEAP_MIB = 128
+/**
+ * V8 counts a module's memory (1 GiB at most) against the heap, though it lies outside: with less than twice the
+ * memory as a cap it collects garbage at each growth, and a record took 9 s instead of 1. The heap itself stays
+ * small, since limits bound what a module can have there: rows, emitted states, tables.
+ */
+const HEAP_MIB = 3072
 
 export interface WasmThread {
   readonly busy: boolean
@@ -30,9 +34,7 @@ export interface WasmThread {
    * The reply to a chunk. One at a time. Throws `wasm/time` and `wasm/crashed`; the thread is gone then.
    */
   compute(request: ChunkRequest, options: { readonly timeLimitMs: number }): Promise<ChunkReply>
-  /** Asks for the reply after the record under way, without hurry. */
-  stop(): void
-  /** Nobody waits for the chunk under way: a record that goes on ends the thread. */
+  /** Nobody waits for the chunk under way: it comes back after its record, and one that goes on ends the thread. */
   abandon(): void
   close(): Promise<void>
 }
@@ -134,9 +136,6 @@ export function wasmThread(): WasmThread {
         current.postMessage(request, [bytes.buffer, ends.buffer])
         watchOn({ progress: Atomics.load(cells, CELL.progress), sinceMs: performance.now() })
       })
-    },
-    stop() {
-      Atomics.store(cells, CELL.stop, 1)
     },
     abandon() {
       if (chunk === undefined) return
