@@ -6,6 +6,7 @@
  *
  * Threat: any peer at all. What holds for every request (sizes, times, encodings) is in service/http.ts.
  */
+import { setMaxListeners } from 'node:events'
 import { CORE_ERRORS } from 'assay/core/errors'
 import { type Operation, ROUTES, type Route } from 'assay/wire/api'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
@@ -44,6 +45,8 @@ export function createApp(deps: CoordinatorDeps): Api {
   const { log, metrics } = deps
   const errors = { ...CORE_ERRORS, ...STORE_ERRORS, ...COORDINATOR_ERRORS, ...LIFE_ERRORS }
   const api = createApi({ log, metrics, maxBodyBytes: LARGEST_BODY_BYTES, errors, statuses: STATUSES })
+  // Every request that waits listens to it.
+  setMaxListeners(0, api.draining)
   const streams = createEventStreams({ maxStreams: deps.maxStreams })
   metrics.gauge({
     name: 'event_streams',

@@ -51,6 +51,8 @@ interface Waiter {
   readonly places: readonly Place[]
   /** Whether it got something; resolves what it waits for. */
   readonly tryNow: () => Promise<boolean>
+  /** Lets go of it. */
+  readonly end: () => void
 }
 
 export interface BoardOptions {
@@ -190,7 +192,7 @@ export function openWorkBoard({ look, log }: BoardOptions): WorkBoard {
         })
         return trying
       }
-      const waiter: Waiter = { places, tryNow }
+      const waiter: Waiter = { places, tryNow, end }
       const timer = setTimeout(end, waitMs)
       ending.addEventListener('abort', end, { once: true })
       enter(waiter)
@@ -207,6 +209,7 @@ export function openWorkBoard({ look, log }: BoardOptions): WorkBoard {
     },
     async close() {
       isClosed = true
+      for (const waiter of [...all]) waiter.end()
       wake()
       await running
     },
