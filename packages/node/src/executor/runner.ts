@@ -80,7 +80,7 @@ export function openRunner(options: RunnerOptions): Runner {
       if (next === undefined) return options.capacity.starved()
       underWay++
       next.queue.underWay++
-      void runBundle(next.queue, next.bundle, options).finally(() => {
+      void runBundle({ ...next, abreast: underWay }, options).finally(() => {
         underWay--
         next.queue.underWay--
         pump()
@@ -125,8 +125,15 @@ function takeBundle({ waiting, size }: JobQueue, leases: HeldLeases): Held[] {
   return bundle
 }
 
+interface BundleRun {
+  readonly queue: JobQueue
+  readonly bundle: readonly Held[]
+  /** Bundles that run at the same time, and take turns on what computes. */
+  readonly abreast: number
+}
+
 /** Never rejects. */
-async function runBundle(queue: JobQueue, bundle: readonly Held[], options: RunnerOptions): Promise<void> {
+async function runBundle({ queue, bundle, abreast }: BundleRun, options: RunnerOptions): Promise<void> {
   const [first] = bundle
   if (first !== undefined) options.capacity.began(performance.now() - first.leasedAtMs)
   const { signal, clear } = whenAllAborted(bundle.map((held) => held.signal))
@@ -136,7 +143,7 @@ async function runBundle(queue: JobQueue, bundle: readonly Held[], options: Runn
     const work = await options.workbench.use(group, { source: options.source, signal })
     isOpen = true
     try {
-      await answerBundle(queue, { bundle, rows: work.rows, signal }, options)
+      await answerBundle({ queue, bundle, abreast, rows: work.rows, signal }, options)
     } finally {
       work.release()
     }
@@ -144,22 +151,21 @@ async function runBundle(queue: JobQueue, bundle: readonly Held[], options: Runn
     // What was lost, or is being handed back, needs no answer from here.
     const left = bundle.filter((held) => options.leases.isHeld(held) && !held.signal.aborted)
     // Which of them it was is found out one by one; what keeps the work from opening is the trouble of all.
-    if (isOpen && left.length > 1) for (const held of left) await runBundle(queue, [held], options)
+    if (isOpen && left.length > 1)
+      for (const held of left) await runBundle({ queue, bundle: [held], abreast }, options)
     else for (const held of left) fail(held, error, options)
   } finally {
     clear()
   }
 }
 
-interface Bundle {
-  readonly bundle: readonly Held[]
+interface OpenBundle extends BundleRun {
   readonly rows: RowRunner
   readonly signal: AbortSignal
 }
 
 async function answerBundle(
-  { task, size }: JobQueue,
-  { bundle, rows: runner, signal }: Bundle,
+  { queue: { task, size }, bundle, abreast, rows: runner, signal }: OpenBundle,
   { leases, outbox, key, hooks, metrics }: RunnerOptions,
 ): Promise<void> {
   const started = performance.now()
@@ -168,7 +174,7 @@ async function answerBundle(
   const { jobId, work } = task.group
   const rows = await (hooks.rows?.({ jobId, work, range, signal, compute }) ?? compute(range))
   const elapsedMs = performance.now() - started
-  size.learn(range.to - range.from, elapsedMs)
+  size.learn(range.to - range.from, elapsedMs / abreast)
   const held = bundle.filter((each) => leases.isHeld(each))
   if (held.length === 0) return
   const computed = held.map(({ lease }) => {

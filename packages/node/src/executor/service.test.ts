@@ -112,7 +112,7 @@ describe('a node', () => {
   })
 
   it('uploads outputs that are too large for a message', async () => {
-    const job = withBlob(chatJob(2000, { segmentRows: 1000 }))
+    const job = withBlob(chatJob(1400, { segmentRows: 700 }))
     const { coordinator, start } = await setUp({ ...job, config: { chatParallel: 64 } })
     await start()
     await done(coordinator)

@@ -16,7 +16,7 @@ import type { Row } from 'assay/wire/segment'
 import { MAX_ROW_TIME_MS } from 'assay/wire/work'
 import { type InferenceChild, type Piece, startInferenceChild } from './inference-child.ts'
 import { type ModelSource, modelName } from './inference-messages.ts'
-import { pieceSize } from './piece-size.ts'
+import { type PieceSize, rememberedSizes } from './piece-size.ts'
 import { type RowRange, rowBudget } from './row-runner.ts'
 
 /** More processes than any machine here has cores: a larger number is a slip. */
@@ -66,6 +66,7 @@ export function openInference({
   const open = new Set<Run>()
   const waiting: Run[] = []
   const again: Piece[] = []
+  const sizes = rememberedSizes()
   const children = new Set<InferenceChild>()
   let closed = false
 
@@ -112,7 +113,7 @@ export function openInference({
   }
   return {
     open: (source, signal) => submit(openingRun(source), signal),
-    run: (run) => submit(rowsRun(run), run.signal),
+    run: (run) => submit(rowsRun(run, sizes(modelName(run.source))), run.signal),
     async close() {
       closed = true
       for (const run of open) run.end(closedError())
@@ -186,10 +187,9 @@ function openingRun(source: ModelSource): MakeRun<readonly ValueInfo[]> {
   }
 }
 
-function rowsRun({ source, range, inputs, maxPieceRows }: InferenceRun): MakeRun<Row[]> {
+function rowsRun({ source, range, inputs, maxPieceRows }: InferenceRun, size: PieceSize): MakeRun<Row[]> {
   return ({ isOpen, resolve, fail }) => {
     const name = modelName(source)
-    const size = pieceSize()
     const rows = new Array<Row>(range.to - range.from)
     const add = rowBudget()
     let [next, missing] = [range.from, rows.length]

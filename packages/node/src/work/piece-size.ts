@@ -27,3 +27,21 @@ export function pieceSize(): PieceSize {
     },
   }
 }
+
+/** Names that are remembered. */
+const MOST_NAMES = 64
+
+/** Sizes that go on from one run to the next of the same name, so that a short run need not learn anew. */
+export function rememberedSizes(): (name: string) => PieceSize {
+  const sizes = new Map<string, PieceSize>()
+  return (name) => {
+    const size = sizes.get(name) ?? pieceSize()
+    sizes.delete(name)
+    sizes.set(name, size)
+    for (const old of sizes.keys()) {
+      if (sizes.size <= MOST_NAMES) break
+      sizes.delete(old)
+    }
+    return size
+  }
+}
