@@ -28,7 +28,7 @@ export interface ConnectionOptions {
 }
 
 /** `$XDG_CONFIG_HOME/assay/connection.json`, by default under `~/.config`. */
-export function connectionPath(): string {
+function connectionPath(): string {
   const { XDG_CONFIG_HOME, APPDATA } = process.env
   const folder = XDG_CONFIG_HOME || (process.platform === 'win32' && APPDATA) || join(homedir(), '.config')
   return join(folder, 'assay', 'connection.json')

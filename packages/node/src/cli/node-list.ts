@@ -29,7 +29,7 @@ export function nodeListCommand(perform: Perform): Command {
   )
 }
 
-export function nodeTable(nodes: readonly NodeView[], style: Style): string {
+function nodeTable(nodes: readonly NodeView[], style: Style): string {
   if (nodes.length === 0) return 'No nodes yet: start one with `assay node`.'
   const rows = nodes.map((node) => [
     node.id.slice(0, 12),

@@ -24,7 +24,7 @@ export async function measureHardware(): Promise<Hardware> {
   return { tier: tierOf(score), cores, memoryBytes: totalmem(), score }
 }
 
-export function tierOf(score: number): number {
+function tierOf(score: number): number {
   return 1 + TIERS.filter((least) => score >= least).length
 }
 

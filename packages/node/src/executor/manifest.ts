@@ -36,7 +36,7 @@ const RUNTIMES = {
 } as const satisfies { readonly [kind in WorkKind]: readonly Manifest['runtimes'][number][] }
 
 /** Chat only where there is an endpoint for it. */
-export function workKindsOf({ workKinds, chatUrl }: NodeConfig): readonly WorkKind[] {
+function workKindsOf({ workKinds, chatUrl }: NodeConfig): readonly WorkKind[] {
   return workKinds.filter((kind) => kind !== 'chat' || chatUrl !== undefined)
 }
 

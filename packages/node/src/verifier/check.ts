@@ -4,7 +4,7 @@
  * Threat: output, proof and commitment are a node's, and hostile. Whatever is wrong with them is a verdict against
  * the node; whatever goes wrong on this side is thrown, so that the check is handed back and nobody is blamed.
  */
-import { fromBase64, fromHex } from 'assay/core/bytes'
+import { fromHex } from 'assay/core/bytes'
 import { AssayError, attempt } from 'assay/core/errors'
 import type { KeyPair } from 'assay/core/keys'
 import { executionFromJson } from 'assay/core/poe'
@@ -84,11 +84,6 @@ export async function checkSegment(lease: VerificationLease, deps: CheckDeps): P
     message: evidence?.message ?? null,
     samples: verification.check.samples,
   }
-}
-
-/** Bytes of a proof or output that travel with the lease. */
-export function inlineBytes(value: { readonly inline: string }): Uint8Array {
-  return fromBase64(value.inline)
 }
 
 function isOpened({ check }: Verification): boolean {

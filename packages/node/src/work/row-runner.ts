@@ -33,7 +33,7 @@ export interface RowRunner {
 }
 
 /** Rows of one segment together: a node holds some of them at once. */
-export const MAX_SEGMENT_BYTES = 2 ** 28
+const MAX_SEGMENT_BYTES = 2 ** 28
 
 export function assertRange({ from, to }: RowRange, count: number): void {
   if (Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 0 && from < to && to <= count) return

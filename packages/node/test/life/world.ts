@@ -49,12 +49,12 @@ export const QUIET_POLICY: NodePolicy = {
   cohort: { ...DEFAULT_NODE_POLICY.cohort, minOperators: 1000 },
 }
 
-export const INPUT = Buffer.from('records of a job')
+const INPUT = Buffer.from('records of a job')
 export const INPUT_CID = contentAddress(INPUT, 'raw')
 export const MODULE_CID = contentAddress(Buffer.from('a module'), 'raw')
 const START = Date.parse('2030-01-01T00:00:00Z')
 
-export const WASM = {
+const WASM = {
   kind: 'wasm',
   module: MODULE_CID,
   memoryPages: 1,

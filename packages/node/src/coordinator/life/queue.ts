@@ -6,7 +6,7 @@ import type { Manifest, NodeView } from 'assay/wire/manifest'
 import type { WorkSpec } from 'assay/wire/work'
 
 /** What is reserved for nobody in particular. */
-export const ANYBODY = ''
+const ANYBODY = ''
 
 /** The queue of a kind of work. */
 export function queueOf(work: WorkSpec): string {

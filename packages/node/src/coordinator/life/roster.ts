@@ -14,9 +14,9 @@ import { type Queryable, statement } from '../../store/database.ts'
 import { queuesOf, reservation } from './queue.ts'
 
 /** How long a run is kept for one operator: a node that is free asks several times within it. */
-export const RESERVED_MS = 5_000
+const RESERVED_MS = 5_000
 /** How long a run waits that nobody may have now. */
-export const HELD_MS = 1_000
+const HELD_MS = 1_000
 
 export interface RosterNode {
   readonly operator: string
@@ -59,7 +59,7 @@ export interface Place {
 
 export const OPEN_PLACE: Place = { reservedFor: '', forMs: null }
 
-export function rosterOf(nodes: readonly RosterNode[]): Roster {
+function rosterOf(nodes: readonly RosterNode[]): Roster {
   const entries = new Map<string, { all: string[]; trusted: string[] }>()
   for (const { operator, isTrusted, queues } of nodes) {
     for (const queue of queues) {

@@ -79,7 +79,7 @@ export async function takePositions(tx: Tx, asks: readonly TurnAsk[]): Promise<n
 }
 
 /** Moves `positions` on and gives the first position of each: pure. `served` is where lanes with a queue stand. */
-export function assignPositions(
+function assignPositions(
   asks: readonly TurnAsk[],
   {
     positions,
@@ -99,11 +99,11 @@ export function assignPositions(
   })
 }
 
-export function laneKey({ queue, priority }: Lane): string {
+function laneKey({ queue, priority }: Lane): string {
   return `${priority} ${queue}`
 }
 
-export function positionKey(of: Lane & { readonly submitter: string }): string {
+function positionKey(of: Lane & { readonly submitter: string }): string {
   return JSON.stringify([of.queue, of.priority, of.submitter])
 }
 

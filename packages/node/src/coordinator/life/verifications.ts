@@ -27,7 +27,7 @@ import { noteUndecided } from './record-results.ts'
 import type { SegmentRef } from './validated.ts'
 
 /** Longest that a verifier may take for one check. */
-export const VERIFICATION_LEASE_SECONDS = 120
+const VERIFICATION_LEASE_SECONDS = 120
 
 const LEASE = statement(
   'verification_lease',
