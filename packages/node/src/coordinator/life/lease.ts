@@ -1,9 +1,9 @@
 /**
  * Leases: the heads of the queues that a node may have, marked as its own for a while.
  *
- * One statement, which waits for nobody: rows that another lease is taking are passed over. It is committed without
- * waiting for the disk: a lease that a crash of the database forgets is an answer that will be refused as stale, and a
- * fence that is given again is given with another node, or with the same nonce.
+ * One statement (`lease_dispatches` in the migration), which waits for nobody: rows that another lease is taking are
+ * passed over. It is committed without waiting for the disk: a lease that a crash of the database forgets is an answer
+ * that will be refused as stale, and a fence that is given again is given with another node, or with the same nonce.
  *
  * A lease shows nothing but rows, a fresh nonce and an id that carries the time of the job: first runs, re-runs and
  * known answers look alike.
@@ -31,39 +31,10 @@ export const MAX_LEASE_LENGTHS = 240
 /** Dispatches of jobs that have ended are cleared away by whoever meets them; then it looks again. */
 const MAX_LOOKS = 8
 
-const HEAD = `dispatch.state = 'queued' AND dispatch.queue = place.queue
-         AND dispatch.reserved_for = place.reserved_for
-       ORDER BY dispatch.priority DESC, dispatch.turn, dispatch.deadline_at`
-
 const LEASE = statement(
   'lease',
-  `WITH committed_later AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
-   room AS MATERIALIZED (
-     SELECT least($3::integer, $4 - count(*))::integer AS size FROM committed_later, (
-       SELECT FROM dispatch WHERE node_id = $5 AND state = 'leased' LIMIT $4
-     ) AS held
-   ),
-   head AS (
-     SELECT place.queue, place.reserved_for, first.priority, first.turn, first.deadline_at
-     FROM unnest($1::text[], $2::text[]) AS place (queue, reserved_for), room, LATERAL (
-       SELECT priority, turn, deadline_at FROM dispatch WHERE ${HEAD} LIMIT room.size
-     ) AS first
-     WHERE room.size > 0
-     ORDER BY first.priority DESC, first.turn, first.deadline_at LIMIT (SELECT size FROM room)
-   ),
-   place AS (SELECT queue, reserved_for, count(*) AS size FROM head GROUP BY queue, reserved_for),
-   picked AS (
-     SELECT locked.id, locked.job_id FROM place, LATERAL (
-       SELECT id, job_id FROM dispatch WHERE ${HEAD} LIMIT place.size FOR UPDATE SKIP LOCKED
-     ) AS locked
-   )
-   UPDATE dispatch SET
-     state = CASE WHEN job.state = 'running' AND dispatch.deadline_at > $7 THEN 'leased' ELSE 'cancelled' END,
-     fence = fence + 1, attempts = attempts + 1, node_id = $5, operator = $6, leased_at = $7,
-     lease_expires_at = $7::timestamptz + lease_seconds * interval '1 second'
-   FROM picked JOIN job ON job.id = picked.job_id
-   WHERE dispatch.id = picked.id
-   RETURNING dispatch.id, dispatch.job_id, segment, fence, dispatch.state = 'leased' AS is_leased`,
+  `SELECT leased_id AS id, leased_job AS job_id, leased_segment AS segment, leased_fence AS fence, is_leased
+   FROM lease_dispatches($1::text[], $2::text[], $3, $4, $5, $6, $7)`,
 )
 
 interface LeaseRow {
@@ -154,7 +125,7 @@ const RENEW = statement(
      SELECT dispatch.id FROM unnest($1::uuid[], $2::integer[]) AS given (id, fence)
      JOIN dispatch ON dispatch.id = given.id AND dispatch.fence = given.fence
      JOIN job ON job.id = dispatch.job_id
-     WHERE dispatch.state = 'leased' AND dispatch.node_id = $3 AND job.state = 'running' AND dispatch.deadline_at > $4
+     WHERE dispatch.state = 'leased' AND dispatch.node_id IS NOT DISTINCT FROM $3 AND job.state = 'running' AND dispatch.deadline_at > $4
        AND leased_at + ${MAX_LEASE_LENGTHS} * lease_seconds * interval '1 second' > $4
    ), locked AS (
      SELECT id FROM dispatch WHERE id IN (SELECT id FROM held) AND state = 'leased' FOR UPDATE SKIP LOCKED

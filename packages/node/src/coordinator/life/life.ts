@@ -167,42 +167,43 @@ export function createLife(options: LifeOptions): Life {
       return [...stale]
     },
     cancelJob: (of) => cancelJob(parts, of),
-    async sweep(now) {
-      const attempt = async (what: string, step: () => Promise<boolean>): Promise<void> => {
-        try {
-          for (let bite = 0; bite < MAX_BITES && (await step()); bite++) if (behind.isClosed()) return
-        } catch (error) {
-          onError(error, what)
+    sweep: (now) =>
+      behind.during(async () => {
+        const attempt = async (what: string, step: () => Promise<boolean>): Promise<void> => {
+          try {
+            for (let bite = 0; bite < MAX_BITES && (await step()); bite++) if (behind.isClosed()) return
+          } catch (error) {
+            onError(error, what)
+          }
         }
-      }
-      const once = (step: () => Promise<unknown>) => async () => {
-        await step()
-        return false
-      }
-      await attempt(
-        'nodes',
-        once(() => sweepNodes(db, { policy, now: now.getTime() })),
-      )
-      await attempt(
-        'roster',
-        once(() => refreshRoster(now, 0)),
-      )
-      await attempt('leases of offline nodes', () => steps.endOfflineLeases(parts, now))
-      await attempt('leases', () => steps.expireLeases(parts, now))
-      await attempt('verifications', () => steps.expireVerifications(parts, now))
-      await attempt('deadlines', () => steps.expireJobs(parts, now))
-      await attempt('reservations', () => steps.placeAgain(parts, now))
-      await attempt('segmentation', () => segmentChunk(parts))
-      await attempt(
-        'validation',
-        once(async () => {
-          const notes = await steps.oldNotes(db, new Date(now.getTime() - NOTE_AGE_MS))
-          await Promise.all(notes.map((item) => decisions.add({ item, now })))
-        }),
-      )
-      await attempt('ended jobs', () => steps.clearJob(parts))
-      await attempt('old requests', () => steps.forgetOld(parts, now))
-    },
+        const once = (step: () => Promise<unknown>) => async () => {
+          await step()
+          return false
+        }
+        await attempt(
+          'nodes',
+          once(() => sweepNodes(db, { policy, now: now.getTime() })),
+        )
+        await attempt(
+          'roster',
+          once(() => refreshRoster(now, 0)),
+        )
+        await attempt('leases of offline nodes', () => steps.endOfflineLeases(parts, now))
+        await attempt('leases', () => steps.expireLeases(parts, now))
+        await attempt('verifications', () => steps.expireVerifications(parts, now))
+        await attempt('deadlines', () => steps.expireJobs(parts, now))
+        await attempt('reservations', () => steps.placeAgain(parts, now))
+        await attempt('segmentation', () => segmentChunk(parts))
+        await attempt(
+          'validation',
+          once(async () => {
+            const notes = await steps.oldNotes(db, new Date(now.getTime() - NOTE_AGE_MS))
+            await Promise.all(notes.map((item) => decisions.add({ item, now })))
+          }),
+        )
+        await attempt('ended jobs', () => steps.clearJob(parts))
+        await attempt('old requests', () => steps.forgetOld(parts, now))
+      }),
     idle: behind.idle,
     async close() {
       behind.close()
@@ -239,6 +240,12 @@ function background(onError: (error: unknown, what: string) => void) {
         .catch((error: unknown) => onError(error, what))
         .finally(() => running.delete(done))
       running.add(done)
+    },
+    /** The same, waited for. */
+    async during(work: () => Promise<void>): Promise<void> {
+      const done = work().finally(() => running.delete(done))
+      running.add(done)
+      await done
     },
     async idle(): Promise<void> {
       while (running.size > 0) await Promise.all(running)

@@ -92,6 +92,7 @@ function sortResults(answers: readonly Answer[], now: Date) {
   return { good: [...good.values()], bad: [...bad.values()] }
 }
 
+// IS NOT DISTINCT FROM is =, and no index follows it: all leases of a node would be looked through for each result.
 const COMMIT = statement(
   'results_commit',
   `UPDATE dispatch SET state = CASE WHEN given.is_accepted THEN 'accepted' ELSE 'committed' END,
@@ -105,8 +106,8 @@ const COMMIT = statement(
        $17::boolean[])
      AS given (id, node_id, fence, is_accepted, commitment, output_digest, result_digest, output_inline, output_cid,
        sampling, batch_id, batch_index, elapsed_ms, audit_rate, sampling_rate, compared)
-   WHERE dispatch.id = given.id AND state = 'leased' AND dispatch.node_id = given.node_id
-     AND dispatch.fence = given.fence
+   WHERE dispatch.id = given.id AND state = 'leased' AND dispatch.fence = given.fence
+     AND dispatch.node_id IS NOT DISTINCT FROM given.node_id
    RETURNING dispatch.id`,
 )
 const BATCHES = statement(
@@ -167,7 +168,8 @@ function samplingJson({ sampling, proofDigest, output }: Good): string | null {
 const LOCK_RUNS = statement(
   'runs_lock',
   `SELECT ${RUN_COLUMNS} FROM unnest($1::uuid[], $2::bytea[], $3::integer[]) AS given (id, node_id, fence)
-   JOIN dispatch ON dispatch.id = given.id AND dispatch.node_id = given.node_id AND dispatch.fence = given.fence
+   JOIN dispatch ON dispatch.id = given.id AND dispatch.fence = given.fence
+     AND dispatch.node_id IS NOT DISTINCT FROM given.node_id
    WHERE dispatch.state = 'leased' ORDER BY dispatch.id FOR UPDATE OF dispatch`,
 )
 
