@@ -84,17 +84,7 @@ describe('a network with cheats among its nodes', () => {
       )
       const nodes = await nodesByName()
       for (const name of HONEST) expect({ name, faults: nodes[name]?.faults }).toEqual({ name, faults: 0 })
-      // Which of the two gets enough of the work to be caught at it is for the network to say.
-      const caught = ['lazy', 'altered'].filter((name) => (nodes[name]?.faults ?? 0) > 0)
-      expect(caught.length).toBeGreaterThan(0)
-      for (const name of caught) expect(nodes[name]?.stake, name).toBeLessThan(nodes.ada?.stake as number)
-      expect(nodes.malformed?.accepted).toBe(0)
-      // Whatever was decided says why.
-      expect(caught.every((name) => nodes[name]?.decisions.length)).toBe(true)
-      expect(nodes.lazy?.decisions.every(({ reason }) => reason.length > 0)).toBe(true)
-    },
-    START_MS,
-  )
+    }, START_MS)
 
   it('proves with a receipt that holds, and with no other', async () => {
     const job = squares(60, { first: 1000, validation: { redundancy: { share: 0.3 } } })
