@@ -84,7 +84,9 @@ describe('a network with cheats among its nodes', () => {
       )
       const nodes = await nodesByName()
       for (const name of HONEST) expect({ name, faults: nodes[name]?.faults }).toEqual({ name, faults: 0 })
-    }, START_MS)
+    },
+    START_MS,
+  )
 
   it('proves with a receipt that holds, and with no other', async () => {
     const job = squares(60, { first: 1000, validation: { redundancy: { share: 0.3 } } })
