@@ -26,6 +26,7 @@ const CACHE_BYTES = 2 ** 32
 /** Beside what the nodes put at stake. */
 const OPERATOR_CREDITS = 10_000
 const SUBMITTER = 'me'
+const ADMIN = 'admin'
 const SUBMITTER_CREDITS = 1_000_000
 
 export interface NodePlan {
@@ -97,7 +98,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       account: SUBMITTER,
       scopes: ['jobs:write', 'jobs:read', 'network:read'],
     })
-    await fill(admin, { account: `submitter:${SUBMITTER}`, amount: SUBMITTER_CREDITS })
+    // The administrator submits, too: its key is what `assay up` leaves for the other commands.
+    for (const account of [SUBMITTER, ADMIN]) {
+      await fill(admin, { account: `submitter:${account}`, amount: SUBMITTER_CREDITS })
+    }
     const { coordinator: identity } = await admin.network()
     signal.throwIfAborted()
     return {
