@@ -8,7 +8,7 @@ import { contentAddress } from 'assay/core/cid'
 import { type Digest, sha256 } from 'assay/core/digest'
 import { generateKey, type KeyPair, type NodeId, nodeId as nodeIdFor } from 'assay/core/keys'
 import { type ExecutionFields, plainResultDigest } from 'assay/core/poe'
-import { commitExecutions, signExecutionBatch } from 'assay/core/poe-batch'
+import { commitExecutions, MAX_BATCH_EXECUTIONS, signExecutionBatch } from 'assay/core/poe-batch'
 import { commitSeed } from 'assay/core/seed'
 import { auditFraction } from 'assay/method/redundancy/audit'
 import { jobSeedContext } from 'assay/receipt/job/draws'
@@ -209,10 +209,17 @@ async function insertJob(tx: Tx, job: AcceptedJob): Promise<JobFacts> {
   return rememberJob(createFactsCache(), row)
 }
 
-/** Each node signs all of its runs at once. */
+/** Each node signs its runs at once, as many as one signature may cover. */
 async function insertRuns(tx: Tx, { id: jobId }: JobFacts, runs: readonly Run[]): Promise<void> {
-  for (const node of new Set(runs.map((run) => run.node))) {
-    const own = runs.filter((run) => run.node === node)
+  const batches = [...new Set(runs.map((run) => run.node))].flatMap((node) => {
+    const all = runs.filter((run) => run.node === node)
+    const count = Math.ceil(all.length / MAX_BATCH_EXECUTIONS)
+    return Array.from({ length: count }, (_, i) => ({
+      node,
+      own: all.slice(i * MAX_BATCH_EXECUTIONS, (i + 1) * MAX_BATCH_EXECUTIONS),
+    }))
+  })
+  for (const { node, own } of batches) {
     const batchId = randomUUID()
     const { signature } = await signExecutionBatch(
       own.map(({ fields }) => fields),

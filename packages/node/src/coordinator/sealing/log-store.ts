@@ -42,6 +42,11 @@ export async function tryLog(tx: Tx): Promise<boolean> {
   return rows[0]?.mine === true
 }
 
+/** As `tryLog`, and waits for its turn. */
+export async function lockLog(tx: Tx): Promise<void> {
+  await tx.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
+}
+
 const NEWEST = statement(
   'log_newest',
   'SELECT size, root, signed, at FROM log_checkpoint ORDER BY size DESC LIMIT 1',
@@ -135,7 +140,7 @@ const INSERT_NODES = statement(
 /** Signs the empty log, so that there is a checkpoint from the first moment on. */
 export async function beginLog(db: Database, keeper: LogKeeper, now: number): Promise<void> {
   await db.tx(async (tx) => {
-    await tx.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
+    await lockLog(tx)
     if ((await newest(tx)) === undefined) await appendToLog(tx, keeper, { leaves: [], now })
   })
 }

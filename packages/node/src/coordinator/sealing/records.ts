@@ -21,7 +21,7 @@ import { type Queryable, statement } from '../../store/database.ts'
 import { isTolerant } from '../life/agreement.ts'
 import { type FactsCache, type JobFacts, jobFacts, seedSource } from '../life/job-facts.ts'
 import { auditsOf, type ComparedRun } from './audits.ts'
-import { type Results, readResults } from './results.ts'
+import { type Results, readResults, runsOf } from './results.ts'
 
 /** Faults that a receipt tells are fewer; their number is told in any case. */
 const MAX_FAULTS = 10_000
@@ -38,17 +38,25 @@ const PENDING = statement(
   'sealing_pending',
   `SELECT id, segments, submitted_at, ended_at, spent FROM (
      SELECT *, sum(segments) OVER (ORDER BY id) AS through FROM (
-       SELECT id, segments, submitted_at, ended_at, spent FROM job WHERE receipt_state = 'pending' ORDER BY id LIMIT $1
+       SELECT id, segments, submitted_at, ended_at, spent FROM job
+       WHERE receipt_state = 'pending' AND segments > $1 AND segments <= $2 ORDER BY id LIMIT $3
      ) AS oldest
-   ) AS counted WHERE through <= $2 OR through = segments`,
+   ) AS counted WHERE through <= $4 OR through = segments`,
 )
 
-/** The oldest jobs that wait for a receipt: at most `jobs`, and of more than one at most `segments` together. */
-export async function pendingJobs(
-  db: Queryable,
-  { jobs, segments }: { readonly jobs: number; readonly segments: number },
-): Promise<readonly PendingJob[]> {
-  return (await db.query<PendingJob>(PENDING, [jobs, segments])).rows
+export interface PendingAsk {
+  /** Jobs of more segments than this, and at most that. */
+  readonly above: number
+  readonly atMost: number
+  /** Of one look: so many jobs, and of more than one so many segments. */
+  readonly jobs: number
+  readonly segments: number
+}
+
+/** The oldest jobs that wait for a receipt. */
+export async function pendingJobs(db: Queryable, ask: PendingAsk): Promise<readonly PendingJob[]> {
+  const { above, atMost, jobs, segments } = ask
+  return (await db.query<PendingJob>(PENDING, [above, atMost, jobs, segments])).rows
 }
 
 export interface ReceiptRead {
@@ -57,11 +65,17 @@ export interface ReceiptRead {
   readonly issuedAt: Date
 }
 
-/** The parts of each job's receipt, in their order. 'job-receipt/parts' where a record is missing. */
-export async function receiptParts(
+/** What a receipt is made of, its results apart: a million of them go to another thread. */
+export interface ReceiptRecords {
+  readonly parts: Omit<JobReceiptParts, 'segments'>
+  readonly results: Results
+}
+
+/** Of each job, in their order. 'job-receipt/parts' where a record is missing. */
+export async function receiptRecords(
   db: Queryable,
   { jobs, cache, issuedAt }: ReceiptRead,
-): Promise<JobReceiptParts[]> {
+): Promise<ReceiptRecords[]> {
   const ids = jobs.map(({ id }) => id)
   const facts = await jobFacts(db, cache, ids)
   const specOf = (id: string) => (facts.get(id) as JobFacts).spec
@@ -84,17 +98,18 @@ export async function receiptParts(
   )
   return jobs.map((job) => {
     const { id } = job
-    const own = facts.get(id) as JobFacts
-    return partsOf(job, {
-      facts: own,
+    const own = results.get(id) as Results
+    const parts = partsOf(job, {
+      facts: facts.get(id) as JobFacts,
       parties,
       issuedAt,
-      results: results.get(id) as Results,
+      results: own,
       compared: compared.get(id) ?? [],
       checks: checks.get(id) ?? [],
       faults: faults.get(id) ?? [],
       credits: credits.get(id) ?? {},
     })
+    return { parts, results: own }
   })
 }
 
@@ -109,7 +124,7 @@ interface Read {
   readonly credits: { readonly [nodeId: string]: number }
 }
 
-function partsOf(job: PendingJob, read: Read): JobReceiptParts {
+function partsOf(job: PendingJob, read: Read): ReceiptRecords['parts'] {
   const { facts, parties, issuedAt, results, compared, checks, faults, credits } = read
   const { spec, task, inputCid } = facts
   const nodes = new Set([
@@ -126,9 +141,8 @@ function partsOf(job: PendingJob, read: Read): JobReceiptParts {
     job: { id: job.id, name: spec.name, submittedAt: job.submitted_at, acceptedAt: job.ended_at },
     work: { descriptor: { ...spec.work } as { readonly [key: string]: Json }, taskId: task.id },
     input: { cids: [inputCid], rows: spec.rows, segmentRows: spec.segmentRows },
-    segments: results.runs,
     // The rows of the one segment are those of the job.
-    outputSha256: job.segments === 1 ? results.firstOutput : null,
+    outputSha256: job.segments === 1 ? ([...runsOf(results)][0]?.output ?? null) : null,
     nodes: [...nodes].map(partyOf),
     verifiers: [...new Set(checks.map(({ verifierId }) => verifierId))].map(partyOf),
     asked: askedOf(spec),

@@ -8,13 +8,34 @@ import { type Queryable, statement } from '../../store/database.ts'
 const PAGE = 20_000
 const DIGEST_BYTES = 32
 
+/** Plain data, which goes to another thread without a copy. */
 export interface Results {
   /** Who gave them, each once. */
   readonly nodes: readonly string[]
-  /** In the order of the segments. */
-  readonly runs: Iterable<ReceiptRun>
-  /** SHA-256 of the first output. */
-  readonly firstOutput: Uint8Array
+  /** Of each segment, the place in `nodes`. */
+  readonly nodeOf: Uint32Array<ArrayBuffer>
+  /** Of each segment, the commitment and the SHA-256 of the output. */
+  readonly digests: Uint8Array<ArrayBuffer>
+  /** Segments that have a result. */
+  readonly count: number
+}
+
+/** In the order of the segments. 'job-receipt/parts' where one has no result. */
+export function* runsOf({ nodes, nodeOf, digests, count }: Results): Generator<ReceiptRun, void, undefined> {
+  if (count !== nodeOf.length) {
+    throw new AssayError(
+      'job-receipt/parts',
+      `expected the results of ${nodeOf.length} segments, got ${count}`,
+    )
+  }
+  for (const [segment, node] of nodeOf.entries()) {
+    const at = 2 * DIGEST_BYTES * segment
+    yield {
+      nodeId: nodes[node] as string,
+      commitment: digests.subarray(at, at + DIGEST_BYTES),
+      output: digests.subarray(at + DIGEST_BYTES, at + 2 * DIGEST_BYTES),
+    }
+  }
 }
 
 interface ResultRow {
@@ -32,46 +53,28 @@ const READ = statement(
    ORDER BY job_id, segment`,
 )
 
-/** By job. 'job-receipt/parts' where a segment has no result. */
+/** By job. */
 export async function readResults(
   db: Queryable,
   jobs: readonly { readonly id: string; readonly segments: number }[],
 ): Promise<Map<string, Results>> {
-  const packed = new Map(jobs.map(({ id, segments }) => [id, packedResults(segments)]))
+  const packers = new Map(jobs.map(({ id, segments }) => [id, packer(segments)]))
   const most = Math.max(0, ...jobs.map(({ segments }) => segments))
   for (let from = 0; from < most; from += PAGE) {
     const ids = jobs.filter(({ segments }) => segments > from).map(({ id }) => id)
     const { rows } = await db.query<ResultRow>(READ, [ids, from, from + PAGE])
-    for (const row of rows) packed.get(row.job_id)?.put(row)
+    for (const row of rows) packers.get(row.job_id)?.put(row)
   }
-  return packed
+  return new Map([...packers].map(([id, { results }]) => [id, results()]))
 }
 
-function packedResults(segments: number): Results & { put(row: ResultRow): void } {
+function packer(segments: number): { put(row: ResultRow): void; results(): Results } {
   const nodes: string[] = []
   const positions = new Map<string, number>()
   const nodeOf = new Uint32Array(segments)
   const digests = new Uint8Array(2 * DIGEST_BYTES * segments)
   let count = 0
-
-  function runOf(segment: number): ReceiptRun {
-    const at = 2 * DIGEST_BYTES * segment
-    return {
-      nodeId: nodes[nodeOf[segment] as number] as string,
-      commitment: digests.subarray(at, at + DIGEST_BYTES),
-      output: digests.subarray(at + DIGEST_BYTES, at + 2 * DIGEST_BYTES),
-    }
-  }
-
-  function* iterate(): Generator<ReceiptRun, void, undefined> {
-    if (count !== segments) {
-      throw new AssayError('job-receipt/parts', `expected the results of ${segments} segments, got ${count}`)
-    }
-    for (let segment = 0; segment < segments; segment++) yield runOf(segment)
-  }
-
   return {
-    nodes,
     put({ segment, node_id: node, commitment, output_digest: output }) {
       const nodeId = toHex(node)
       let position = positions.get(nodeId)
@@ -84,9 +87,6 @@ function packedResults(segments: number): Results & { put(row: ResultRow): void 
       digests.set(output, 2 * DIGEST_BYTES * segment + DIGEST_BYTES)
       count++
     },
-    runs: { [Symbol.iterator]: iterate },
-    get firstOutput() {
-      return runOf(0).output
-    },
+    results: () => ({ nodes, nodeOf, digests, count }),
   }
 }

@@ -3,28 +3,34 @@
  *
  * Many jobs a transaction, one replica at a time (`tryLog`): the others go on with other things, and take over when it
  * ends. The transaction begins with its turn and reads, builds and signs before it writes; until then it holds no lock
- * that anybody else waits for. A job whose records make no receipt is told so, and holds up no other.
+ * that anybody else waits for. A large job is built before its transaction, on another thread, and only written in it:
+ * that two replicas may build the same is the price for holding up nobody. A job whose records make no receipt is told
+ * so, and holds up no other.
  */
-import { fromHex, utf8 } from 'assay/core/bytes'
+import { fromHex } from 'assay/core/bytes'
 import { AssayError } from 'assay/core/errors'
 import { type Envelope, sealEnvelope } from 'assay/receipt/envelope'
-import { jobLogEntry } from 'assay/receipt/job/bundle'
-import { type JobReceiptParts, makeJobStatement } from 'assay/receipt/job/sign'
 import { MAX_JOB_PAYLOAD_BYTES } from 'assay/receipt/job/statement'
-import { logEntryObject } from 'assay/receipt/log/entry'
+import { logEntryObject, receiptDigest } from 'assay/receipt/log/entry'
 import { signNative } from '../../service/native-signature.ts'
-import { type Database, statement, type Tx } from '../../store/database.ts'
+import { type Database, type Queryable, statement, type Tx } from '../../store/database.ts'
 import { append } from '../events.ts'
 import type { FactsCache } from '../life/job-facts.ts'
-import { appendToLog, type LogKeeper, tryLog } from './log-store.ts'
-import { type PendingJob, pendingJobs, receiptParts } from './records.ts'
+import { appendToLog, type LogKeeper, lockLog, tryLog } from './log-store.ts'
+import { type PendingJob, pendingJobs, type ReceiptRecords, receiptRecords } from './records.ts'
+import { makePayload, type Payload } from './statement.ts'
+import { openStatementThread, type StatementThread } from './statement-thread.ts'
 
-/** Receipts of one transaction: some tenths of a second of work. */
-const BATCH_JOBS = 500
-/** Segments of one transaction, unless one job has more. */
-const BATCH_SEGMENTS = 20_000
+/** Jobs of more segments are large: others take the main thread some milliseconds at most. */
+export const LARGE_SEGMENTS = 500
+/** Of one transaction: a tenth of a second of work. */
+const BATCH = { above: 0, atMost: LARGE_SEGMENTS, jobs: 250, segments: 5_000 }
+const LARGE = { above: LARGE_SEGMENTS, atMost: 2 ** 31 - 1, jobs: 1, segments: 1 }
+/** Receipts that are made before other work of the process gets its turn: some milliseconds. */
+const SLICE = 16
 /** Between two looks when there was nothing to do. */
 const IDLE_MS = 200
+const LARGE_IDLE_MS = 1_000
 
 export interface SealOptions {
   readonly cache: FactsCache
@@ -39,18 +45,37 @@ export interface Sealed {
   readonly failed: number
 }
 
-/** Seals a batch; null when another replica is at it. */
+const NOTHING: Sealed = { sealed: 0, failed: 0 }
+
+/** Seals a batch of small jobs; null when another replica is at it. */
 export async function sealBatch(db: Database, options: SealOptions): Promise<Sealed | null> {
   return db.tx(async (tx) => {
     if (!(await tryLog(tx))) return null
-    const jobs = await pendingJobs(tx, { jobs: BATCH_JOBS, segments: BATCH_SEGMENTS })
-    if (jobs.length === 0) return { sealed: 0, failed: 0 }
-    const made = await makeReceipts(tx, jobs, options)
-    const receipts = made.filter((each) => 'leaf' in each)
-    const failures = made.filter((each) => 'error' in each)
-    if (receipts.length > 0) await store(tx, receipts, options)
-    if (failures.length > 0) await giveUp(tx, failures)
-    return { sealed: receipts.length, failed: failures.length }
+    const jobs = await pendingJobs(tx, BATCH)
+    if (jobs.length === 0) return NOTHING
+    const make = async (records: ReceiptRecords) => makePayload(records, options.keeper.key.publicKey)
+    return store(tx, await makeReceipts(tx, { jobs, make, ...options }), options)
+  })
+}
+
+/** Seals the oldest large job. */
+export async function sealLarge(
+  db: Database,
+  { thread, ...options }: SealOptions & { readonly thread: StatementThread },
+): Promise<Sealed> {
+  const jobs = await pendingJobs(db, LARGE)
+  if (jobs.length === 0) return NOTHING
+  const make = (records: ReceiptRecords) => thread.make(records, options.keeper.key.publicKey)
+  const made = await makeReceipts(db, { jobs, make, ...options })
+  return db.tx(async (tx) => {
+    await lockLog(tx)
+    const { rows } = await tx.query('SELECT FROM job WHERE id = $1 AND receipt_state = $2', [
+      (made[0] as Receipt | Failure).jobId,
+      'pending',
+    ])
+    // Another replica was faster.
+    if (rows.length === 0) return NOTHING
+    return store(tx, made, options)
   })
 }
 
@@ -66,38 +91,42 @@ interface Failure {
   readonly error: AssayError
 }
 
-async function makeReceipts(
-  tx: Tx,
-  jobs: readonly PendingJob[],
-  options: SealOptions,
-): Promise<(Receipt | Failure)[]> {
-  let parts: JobReceiptParts[]
+interface Making extends SealOptions {
+  readonly jobs: readonly PendingJob[]
+  readonly make: (records: ReceiptRecords) => Promise<Payload>
+}
+
+async function makeReceipts(db: Queryable, making: Making): Promise<(Receipt | Failure)[]> {
+  const { jobs, cache, now } = making
+  let all: ReceiptRecords[]
   try {
-    parts = await receiptParts(tx, { jobs, cache: options.cache, issuedAt: new Date(options.now) })
+    all = await receiptRecords(db, { jobs, cache, issuedAt: new Date(now) })
   } catch (error) {
     if (!isAboutRecords(error)) throw error
     const [job] = jobs as readonly [PendingJob]
     if (jobs.length === 1) return [{ jobId: job.id, error }]
     // Somewhere among them is one whose records cannot be read.
     const each: (Receipt | Failure)[] = []
-    for (const one of jobs) each.push(...(await makeReceipts(tx, [one], options)))
+    for (const one of jobs) each.push(...(await makeReceipts(db, { ...making, jobs: [one] })))
     return each
   }
-  // Signatures are made on other threads, so that they run beside the next statement.
-  return Promise.all(parts.map((own) => makeReceipt(own, options)))
+  const made: (Receipt | Failure)[] = []
+  for (let at = 0; at < all.length; at += SLICE) {
+    // Signatures are made on other threads.
+    made.push(...(await Promise.all(all.slice(at, at + SLICE).map((own) => makeReceipt(own, making)))))
+  }
+  return made
 }
 
-async function makeReceipt(parts: JobReceiptParts, { keeper }: SealOptions): Promise<Receipt | Failure> {
-  const jobId = parts.job.id
+async function makeReceipt(records: ReceiptRecords, { keeper, make }: Making): Promise<Receipt | Failure> {
+  const jobId = records.parts.job.id
   try {
-    const made = makeJobStatement(parts, keeper.key.publicKey)
-    const payload = utf8(JSON.stringify(made))
-    const envelope = await sealEnvelope(payload, keeper.key, {
-      maxBytes: MAX_JOB_PAYLOAD_BYTES,
-      signer: signNative,
-    })
-    const leaf = logEntryObject.encode(jobLogEntry(envelope, made))
-    return { jobId, envelope, outputRoot: fromHex(made.predicate.output.root), leaf }
+    const { payload, outputRoot, issuedAtMs } = await make(records)
+    const limits = { maxBytes: MAX_JOB_PAYLOAD_BYTES }
+    const envelope = await sealEnvelope(payload, keeper.key, { ...limits, signer: signNative })
+    // As `jobLogEntry` has it, which would take the statement.
+    const leaf = logEntryObject.encode({ jobId, receipt: receiptDigest(envelope, limits), issuedAtMs })
+    return { jobId, envelope, outputRoot: fromHex(outputRoot), leaf }
   } catch (error) {
     if (isAboutRecords(error)) return { jobId, error }
     throw error
@@ -106,6 +135,14 @@ async function makeReceipt(parts: JobReceiptParts, { keeper }: SealOptions): Pro
 
 function isAboutRecords(error: unknown): error is AssayError {
   return error instanceof AssayError && !error.code.startsWith('store/')
+}
+
+async function store(tx: Tx, made: readonly (Receipt | Failure)[], options: SealOptions): Promise<Sealed> {
+  const receipts = made.filter((each) => 'leaf' in each)
+  const failures = made.filter((each) => 'error' in each)
+  if (receipts.length > 0) await storeReceipts(tx, receipts, options)
+  if (failures.length > 0) await giveUp(tx, failures)
+  return { sealed: receipts.length, failed: failures.length }
 }
 
 const RECEIPTS = statement(
@@ -124,7 +161,11 @@ const READY = statement(
    FROM unnest($1::uuid[], $2::bytea[]) AS given (id, root) WHERE job.id = given.id`,
 )
 
-async function store(tx: Tx, receipts: readonly Receipt[], { keeper, now }: SealOptions): Promise<void> {
+async function storeReceipts(
+  tx: Tx,
+  receipts: readonly Receipt[],
+  { keeper, now }: SealOptions,
+): Promise<void> {
   const ids = receipts.map(({ jobId }) => jobId)
   const head = await appendToLog(tx, keeper, { leaves: receipts.map(({ leaf }) => leaf), now })
   const first = head.size - receipts.length
@@ -155,7 +196,7 @@ async function giveUp(tx: Tx, failures: readonly Failure[]): Promise<void> {
 export interface Sealer {
   /** There may be jobs to seal. */
   wake(): void
-  /** Ends what is under way, and stops. */
+  /** Ends the batch that is under way, drops a large job, and stops. */
   close(): Promise<void>
 }
 
@@ -163,44 +204,55 @@ export interface SealerOptions extends Omit<SealOptions, 'now'> {
   readonly db: Database
   readonly clock: () => number
   readonly onSealed?: (sealed: Sealed) => void
-  /** Told of a batch that failed; it is tried again. */
+  /** Told of what failed; it is tried again. */
   readonly onError: (error: unknown) => void
 }
 
 export function openSealer({ db, clock, onSealed, onError, ...options }: SealerOptions): Sealer {
+  const thread = openStatementThread()
+  const waking = new Set<() => void>()
   let isClosed = false
-  let wake: () => void = () => {}
 
-  async function run(): Promise<void> {
+  async function run(seal: () => Promise<Sealed | null>, idleMs: number): Promise<void> {
     while (!isClosed) {
-      let done: Sealed | null = null
+      let isIdle = true
       try {
-        done = await sealBatch(db, { ...options, now: clock() })
-        if (done !== null && done.sealed + done.failed > 0) onSealed?.(done)
+        const done = await seal()
+        isIdle = done === null || done.sealed + done.failed === 0
+        if (done !== null && !isIdle) onSealed?.(done)
       } catch (error) {
-        onError(error)
+        if (!isClosed) onError(error)
       }
-      if (!isClosed && (done === null || done.sealed + done.failed === 0)) await pause()
+      if (!isClosed && isIdle) await pause(idleMs)
     }
   }
 
-  function pause(): Promise<void> {
+  function pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, IDLE_MS)
-      wake = () => {
+      const end = () => {
         clearTimeout(timer)
+        waking.delete(end)
         resolve()
       }
+      const timer = setTimeout(end, ms)
+      waking.add(end)
     })
   }
 
-  const running = run()
+  const running = Promise.all([
+    run(() => sealBatch(db, { ...options, now: clock() }), IDLE_MS),
+    run(() => sealLarge(db, { ...options, now: clock(), thread }), LARGE_IDLE_MS),
+  ])
+  const wake = () => {
+    for (const end of [...waking]) end()
+  }
   return {
-    wake: () => wake(),
-    close() {
+    wake,
+    async close() {
       isClosed = true
       wake()
-      return running
+      await thread.close()
+      await running
     },
   }
 }
