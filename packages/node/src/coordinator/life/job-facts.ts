@@ -75,7 +75,8 @@ export async function jobFacts(
 ): Promise<Map<string, JobFacts>> {
   const found = new Map<string, JobFacts>()
   const missing = new Set<string>()
-  for (const id of jobIds) {
+  // Rows of one job come in hundreds.
+  for (const id of new Set(jobIds)) {
     const facts = cache.jobs.get(id)
     if (facts === undefined) missing.add(id)
     else found.set(id, facts)
