@@ -13,15 +13,12 @@ export interface TcpProxy {
   release(): void
   /** Takes no new connections, and cuts those that are there, until `release`. */
   refuse(): void
-  /** Hands on each piece so much later, until `release`. */
-  slow(delayMs: number): void
   close(): Promise<void>
 }
 
 export async function tcpProxy(target: { readonly host?: string; readonly port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   let mode: 'open' | 'held' | 'refusing' = 'open'
-  let delayMs = 0
   const dead = new WeakSet<Socket>()
   const cut = () => {
     for (const socket of sockets) socket.destroy()
@@ -65,11 +62,7 @@ export async function tcpProxy(target: { readonly host?: string; readonly port: 
     },
     release: () => {
       mode = 'open'
-      delayMs = 0
       cut()
-    },
-    slow: (ms) => {
-      delayMs = ms
     },
     refuse: () => {
       mode = 'refusing'

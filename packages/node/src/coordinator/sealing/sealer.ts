@@ -22,7 +22,7 @@ import { makePayload, type Payload } from './statement.ts'
 import { openStatementThread, type StatementThread } from './statement-thread.ts'
 
 /** Jobs of more segments are large: others take the main thread some milliseconds at most. */
-export const LARGE_SEGMENTS = 500
+const LARGE_SEGMENTS = 500
 /** Of one transaction: a tenth of a second of work. */
 const BATCH = { above: 0, atMost: LARGE_SEGMENTS, jobs: 250, segments: 5_000 }
 const LARGE = { above: LARGE_SEGMENTS, atMost: 2 ** 31 - 1, jobs: 1, segments: 1 }

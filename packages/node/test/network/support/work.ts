@@ -22,14 +22,12 @@ export interface TestJob {
 const example = (name: string) =>
   new Uint8Array(readFileSync(new URL(`../../../../../examples/wasm/${name}.wasm`, import.meta.url)))
 
-export const SQUARE = example('square')
+const SQUARE = example('square')
 const SQUARE_MODULE = loadWasmModule(SQUARE, DEFAULT_WASM_LIMITS)
 const ORDERS = example('orders')
 const ORDERS_MODULE = loadWasmModule(ORDERS, DEFAULT_WASM_LIMITS)
 
-export const SQUARE_WORK = wasmWork(SQUARE)
-
-export function wasmWork(module: Uint8Array): WasmWork {
+function wasmWork(module: Uint8Array): WasmWork {
   return {
     kind: 'wasm',
     module: contentAddress(module, 'raw'),
