@@ -128,7 +128,7 @@ function submitWasm(perform: Perform): Command {
       examples: [
         [
           'each line of a file is a record',
-          'assay submit wasm --module examples/wasm/word-stats.wasm --records README.md --redundancy 0.1',
+          'assay submit wasm --module examples/wasm/words.wasm --records README.md --redundancy 0.1',
         ],
       ],
       exits: EXITS,

@@ -46,11 +46,11 @@ export const DISPATCH_STATES = [
 export type DispatchState = (typeof DISPATCH_STATES)[number]
 
 export const DISPATCH_TRANSITIONS: { readonly [from in DispatchState]: readonly DispatchState[] } = {
-  queued: ['leased', 'poisoned', 'cancelled'],
+  queued: ['leased', 'cancelled'],
   // Back to the queue: the lease expired, the node failed, or its result was malformed.
   leased: ['queued', 'committed', 'accepted', 'poisoned', 'cancelled'],
-  // Back to the queue: the result was rejected and another node has to do it, or three answers differed.
-  committed: ['accepted', 'rejected', 'queued', 'poisoned', 'cancelled'],
+  // What was found wrong stays as it is; the segment gets a further dispatch.
+  committed: ['accepted', 'rejected', 'cancelled'],
   accepted: [],
   rejected: [],
   poisoned: [],

@@ -59,7 +59,7 @@ export interface Place {
 
 export const OPEN_PLACE: Place = { reservedFor: '', forMs: null }
 
-function rosterOf(nodes: readonly RosterNode[]): Roster {
+export function rosterOf(nodes: readonly RosterNode[]): Roster {
   const entries = new Map<string, { all: string[]; trusted: string[] }>()
   for (const { operator, isTrusted, queues } of nodes) {
     for (const queue of queues) {

@@ -79,7 +79,7 @@ export async function takePositions(tx: Tx, asks: readonly TurnAsk[]): Promise<n
 }
 
 /** Moves `positions` on and gives the first position of each: pure. `served` is where lanes with a queue stand. */
-function assignPositions(
+export function assignPositions(
   asks: readonly TurnAsk[],
   {
     positions,
@@ -99,7 +99,7 @@ function assignPositions(
   })
 }
 
-function laneKey({ queue, priority }: Lane): string {
+export function laneKey({ queue, priority }: Lane): string {
   return `${priority} ${queue}`
 }
 
