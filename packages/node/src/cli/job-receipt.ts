@@ -14,6 +14,7 @@ import { segmentInputDigests } from 'assay/wire/segment-digests'
 import { contentOf, type WorkSpec, workSpec } from 'assay/wire/work'
 import { openInference } from '../work/inference.ts'
 import { openWork } from '../work/open-work.ts'
+import { createWasmRunner } from '../work/wasm-runner.ts'
 import type { Outcome, Session } from './command.ts'
 import { remedyOf } from './exit.ts'
 import { readCapped } from './files.ts'
@@ -111,9 +112,10 @@ async function runAgain(
   const paths = name === undefined ? {} : { [name]: content as string }
   await checkAddresses(statement.predicate.input.cids[0] as string, { input, work, content })
   const inference = openInference({ processes: 1 })
+  const wasm = createWasmRunner({ workers: 1 })
   try {
     const { signal } = session
-    const runner = await openWork(work, { input, paths }, { inference, signal })
+    const runner = await openWork(work, { input, paths }, { inference, wasm, signal })
     const size = Math.min(rows.length, options.samples ?? DEFAULT_SAMPLES)
     const kind = rowState(work)
     let done = 0
@@ -127,7 +129,7 @@ async function runAgain(
     await runner.close()
     return { ok: true, value: { rows: size, kind: work.kind } }
   } finally {
-    await inference.close()
+    await Promise.all([inference.close(), wasm.close()])
   }
 }
 
