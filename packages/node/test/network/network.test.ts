@@ -159,12 +159,16 @@ describe('a network with cheats among its nodes', () => {
       await expect(look()).rejects.toEqual(hidden)
     }
     expect((await other.listJobs()).items).toEqual([])
-    await waitForJob(world.submitter, id)
+    await world.submitter.cancelJob({ ...params, body: {} })
     await expect(other.jobResult(params)).rejects.toEqual(hidden)
     await expect(createClient({ url: world.url }).showJob(params)).rejects.toMatchObject({
       code: 'wire/unauthenticated',
     })
   })
+
+  // Known defect: after a job of 2,000 segments was cancelled, the audits of the next job can stay queued for minutes,
+  // though nodes wait for work. Its cause is not found.
+  it.todo('audits the next job at once after a large one was cancelled')
 
   it('keeps its books', async () => {
     await expect.poll(() => brokenInvariants(world.db), { timeout: 10_000 }).toEqual({})
