@@ -1,6 +1,6 @@
 /** What a node does all the time: asks for work, renews what it holds, tells that it lives. */
 import { AssayError } from 'assay/core/errors'
-import { MAX_LEASES, MAX_WAIT_MS } from 'assay/wire/dispatch'
+import { MAX_LEASES } from 'assay/wire/dispatch'
 import type { Log } from '../service/log.ts'
 import { backoff, sleep } from './backoff.ts'
 import type { Capacity } from './capacity.ts'
@@ -11,6 +11,11 @@ import type { NodeMetrics } from './node-metrics.ts'
 import type { Runner } from './runner.ts'
 
 const HEARTBEAT_MS = 10_000
+/**
+ * How long one request waits for work. Shorter than the time for which a run is kept for an operator (5 s,
+ * coordinator/life/roster.ts): a node that waited longer could miss every such time.
+ */
+const WAIT_MS = 3_000
 /** Longest sleep between two looks at what is to be renewed: new leases come in between. */
 const RENEWAL_LOOK_MS = 500
 /** How often a node that is told to wait looks whether it still is. */
@@ -45,11 +50,8 @@ export async function leasing(
     const isAhead = leases.size >= slots
     const started = performance.now()
     try {
-      const body = { max, waitMs: isAhead ? 0 : MAX_WAIT_MS }
-      const { groups, drain } = await link.client.lease(
-        { body },
-        { signal, timeoutMs: MAX_WAIT_MS + ANSWER_MS },
-      )
+      const body = { max, waitMs: isAhead ? 0 : WAIT_MS }
+      const { groups, drain } = await link.client.lease({ body }, { signal, timeoutMs: WAIT_MS + ANSWER_MS })
       trouble.over()
       const now = performance.now()
       const segments = groups.reduce((sum, group) => sum + group.segments.length, 0)
