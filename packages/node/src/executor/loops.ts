@@ -11,11 +11,8 @@ import type { NodeMetrics } from './node-metrics.ts'
 import type { Runner } from './runner.ts'
 
 const HEARTBEAT_MS = 10_000
-/**
- * How long one request waits for work. Shorter than the time for which a run is kept for an operator (5 s,
- * coordinator/life/roster.ts): a node that waited longer could miss every such time.
- */
-const WAIT_MS = 3_000
+/** How long one request waits for work. What changed for the node meanwhile (its standing) counts from the next one. */
+const WAIT_MS = 10_000
 /** Longest sleep between two looks at what is to be renewed: new leases come in between. */
 const RENEWAL_LOOK_MS = 500
 /** How often a node that is told to wait looks whether it still is. */
@@ -59,7 +56,8 @@ export async function leasing(
       if (segments > 0) log.debug('leased', { segments, jobs: groups.map(({ jobId }) => jobId) })
       capacity.answered(segments >= max)
       for (const group of groups) runner.run(leases.add(group, now))
-      if (isAhead && segments < max) await leases.changed(signal)
+      // Looked at again, as they may all have ended while the request was under way: nothing would end this wait.
+      if (segments < max && leases.size >= slots) await leases.changed(signal)
       if (drain) await sleep(TOLD_TO_DRAIN_MS, signal)
     } catch (error) {
       if (!signal.aborted) await trouble.meet(error)

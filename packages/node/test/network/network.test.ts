@@ -17,7 +17,7 @@ import { orderSums, squares, type TestJob } from './support/work.ts'
 
 /** Rows of whose segments a sample is all of them: no wrong one gets through. */
 const SAMPLED = { share: 1, confidence: 0.99, fakedShare: 0.25 }
-const START_MS = 120_000
+const START_MS = 60_000
 const NODES = [
   { name: 'ada', operator: 'alpha', slots: 2 },
   { name: 'ben', operator: 'beta', slots: 2 },

@@ -20,7 +20,7 @@ import { brokenInvariants } from './support/invariants.ts'
 import { squares, type TestJob } from './support/work.ts'
 
 const SLOW = 60_000
-const PATIENT = { timeout: 60_000 }
+const PATIENT = { timeout: 30_000 }
 const HARDWARE = { tier: 3, cores: 2, memoryBytes: 2 ** 30, score: 1 }
 const CREDITS = 100_000
 
