@@ -39,15 +39,21 @@ const REFUSALS: { readonly [status: number]: string } = {
   403: 'The credentials do not allow this.',
   402: 'The balance does not cover it.',
   404: 'There is no such thing, or it belongs to another account.',
+  408: 'The body did not arrive in its time.',
   409: 'The request does not fit the present state.',
   411: 'The body came without its length.',
   413: 'Too large.',
   415: 'The body is of another media type, or compressed.',
+  416: 'The range lies outside.',
   422: 'Understood, and impossible.',
   429: 'A quota is used up.',
   500: 'Unforeseen.',
   503: 'Not now: starting, stopping or overloaded.',
+  507: 'The disk of the service is full.',
 }
+
+/** OpenAPI 3.1 needs no schema for bytes; generators of clients do. */
+const BYTES: JsonObject = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
 
 /** A fresh document, as plain JSON. */
 export function openApiDocument(): JsonObject {
@@ -144,7 +150,7 @@ function requestBody(operation: string, route: Route, schemas: MessageSchemas): 
     return {
       required: true,
       description: `At most ${MAX_PART_BYTES} bytes.`,
-      content: { 'application/octet-stream': {} },
+      content: BYTES,
     }
   }
   return {
@@ -167,8 +173,7 @@ function responses(operation: string, route: Route, schemas: MessageSchemas): Js
     },
   }
   if (route.takesRange === true) {
-    answers['206'] = { description: 'The range asked for.', content: { 'application/octet-stream': {} } }
-    answers['416'] = { description: 'The range lies outside.' }
+    answers['206'] = { description: 'The range asked for.', content: BYTES }
   }
   for (const status of refusalsOf(route)) {
     answers[String(status)] = { $ref: `#/components/responses/Refused${status}` }
@@ -179,7 +184,7 @@ function responses(operation: string, route: Route, schemas: MessageSchemas): Js
 function answerContent(operation: string, route: Route, schemas: MessageSchemas): JsonObject {
   switch (route.response) {
     case 'bytes':
-      return { 'application/octet-stream': {} }
+      return BYTES
     case 'text':
       return { 'text/plain': { schema: { type: 'string' } } }
     case 'events':
@@ -187,7 +192,7 @@ function answerContent(operation: string, route: Route, schemas: MessageSchemas)
         'text/event-stream': {
           schema: {
             type: 'string',
-            description: `Server-sent events: \`id\` and \`event\` are those of an EventView, \`data\` is the whole of it (${SCHEMA_PATH}EventView).`,
+            description: `Server-sent events: \`id\` and \`event\` are those of an EventView, \`data\` is the whole of it (${SCHEMA_PATH}EventView). The event \`end\`, which has no id, says that no more will come.`,
           },
         },
       }
@@ -205,9 +210,11 @@ function refusalsOf(route: Route): number[] {
   const statuses = [400, 429, 500, 503]
   if (route.auth !== 'public') statuses.push(401, 403)
   if (route.idempotent === true) statuses.push(402)
-  if (route.params !== undefined) statuses.push(404)
-  if (route.body !== undefined) statuses.push(409, 411, 413, 415, 422)
-  return statuses.sort((a, b) => a - b)
+  if (route.takesRange === true) statuses.push(416)
+  if (route.params !== undefined) statuses.push(404, 409)
+  if (route.path.startsWith('/v1/log/')) statuses.push(404)
+  if (route.body !== undefined) statuses.push(408, 409, 411, 413, 415, 422, 507)
+  return [...new Set(statuses)].sort((a, b) => a - b)
 }
 
 function refusal(status: number, description: string): JsonObject {
