@@ -11,8 +11,8 @@ import type { NodeMetrics } from './node-metrics.ts'
 import type { Runner } from './runner.ts'
 
 const HEARTBEAT_MS = 10_000
-/** How long one request waits for work. What changed for the node meanwhile (its standing) counts from the next one. */
-const WAIT_MS = 10_000
+/** How long one request waits for work. */
+const WAIT_MS = 20_000
 /** Longest sleep between two looks at what is to be renewed: new leases come in between. */
 const RENEWAL_LOOK_MS = 500
 /** How often a node that is told to wait looks whether it still is. */
@@ -57,7 +57,7 @@ export async function leasing(
       capacity.answered(segments >= max)
       for (const group of groups) runner.run(leases.add(group, now))
       // Looked at again, as they may all have ended while the request was under way: nothing would end this wait.
-      if (segments < max && leases.size >= slots) await leases.changed(signal)
+      if (isAhead && segments < max && leases.size >= slots) await leases.changed(signal)
       if (drain) await sleep(TOLD_TO_DRAIN_MS, signal)
     } catch (error) {
       if (!signal.aborted) await trouble.meet(error)

@@ -11,6 +11,8 @@ export const VERIFICATIONS: Place = place('verification', '')
 
 export function dispatchHandlers({
   dispatch,
+  nodes,
+  now,
   segmentBoard,
   verificationBoard,
 }: CoordinatorDeps): HandlersOf<
@@ -20,14 +22,17 @@ export function dispatchHandlers({
     lease: async ({ body: { max, waitMs }, caller, signal }) => {
       const node = solver(caller)
       const isDraining = node.state === 'draining'
+      // Standing may change while a node waits: one that was promoted may have more, one in quarantine nothing.
+      const asOfNow = async () => (await nodes.get([node.nodeId], now())).get(node.nodeId) ?? node
       const groups = isDraining
         ? []
         : await segmentBoard.wait({
-            places: placesOf(node),
+            places: placesOf({ ...node, standing: 'trusted' }),
             waitMs,
             // Read only where there is something to wait for.
             signal: waitMs > 0 ? signal : NEVER,
-            attempt: () => notEmpty(dispatch.leaseSegments(node, max)),
+            attempt: async () => notEmpty(dispatch.leaseSegments(await asOfNow(), max)),
+            mayHave: async (at) => placesOf(await asOfNow()).includes(at),
           })
       return { groups: groups ?? [], drain: isDraining }
     },
@@ -59,7 +64,7 @@ function solver(node: NodeInfo): NodeInfo {
   throw new AssayError('wire/forbidden', `this is for solvers, and the node is a ${node.role}`)
 }
 
-function placesOf(node: NodeInfo): Place[] {
+function placesOf(node: Pick<NodeInfo, 'operator' | 'standing' | 'manifest'>): Place[] {
   const reservations = reservationsOf(node)
   return queuesOf(node.manifest).flatMap((queue) => reservations.map((whom) => place(queue, whom)))
 }

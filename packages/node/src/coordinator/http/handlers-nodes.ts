@@ -27,8 +27,8 @@ export function nodeHandlers({
       nodes.forget(id)
       return view(id)
     },
-    heartbeat: async ({ caller: { nodeId, state } }) => {
-      heartbeats.beat(nodeId)
+    heartbeat: async ({ body: { running, leaving: isLeaving = false }, caller: { nodeId, state } }) => {
+      heartbeats.beat({ nodeId, running, isLeaving })
       return { drain: state === 'draining', serverTime: new Date(now()).toISOString() }
     },
     listNodes: async ({ query }) => pageAnswer(await nodesPage(db, { ...pageOptions(query), policy })),

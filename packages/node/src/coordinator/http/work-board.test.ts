@@ -150,6 +150,27 @@ describe('a board of work', () => {
     expect(await full).toBeUndefined()
   })
 
+  test('does not count those who may not have it now', async () => {
+    const { put, board, wait } = openWorld()
+    let isPromoted = false
+    const newcomers = Array.from({ length: 10 }, () =>
+      board.wait({
+        places: [WASM],
+        waitMs: 60_000,
+        signal: never,
+        attempt: async () => (isPromoted ? 'promoted' : undefined),
+        mayHave: async () => isPromoted,
+      }),
+    )
+    const good = wait([WASM])
+    await settled(board, 11)
+    put(WASM)
+    expect(await good).toBe(WASM)
+    isPromoted = true
+    put(WASM)
+    expect(await Promise.race(newcomers)).toBe('promoted')
+  })
+
   test('goes on when a look fails', async () => {
     let looks = 0
     let has = false

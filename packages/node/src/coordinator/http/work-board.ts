@@ -36,6 +36,8 @@ export interface WaitOptions<T> {
   readonly signal: AbortSignal
   /** Undefined where there is nothing for this node. */
   readonly attempt: () => Promise<T | undefined>
+  /** Whether the node may have what is there now: that can change while it waits. Yes where it is left out. */
+  readonly mayHave?: (at: Place) => Promise<boolean>
 }
 
 export interface WorkBoard {
@@ -49,6 +51,7 @@ export interface WorkBoard {
 
 interface Waiter {
   readonly places: readonly Place[]
+  readonly mayHave: (at: Place) => Promise<boolean>
   /** Whether it got something; resolves what it waits for. */
   readonly tryNow: () => Promise<boolean>
   /** Lets go of it. */
@@ -88,6 +91,7 @@ export function openWorkBoard({ look, log }: BoardOptions): WorkBoard {
       const waiter = nextAt(at)
       if (waiter === undefined || tried.has(waiter)) return
       tried.add(waiter)
+      if (!(await waiter.mayHave(at))) continue
       misses = (await waiter.tryNow()) ? 0 : misses + 1
     }
   }
@@ -161,6 +165,7 @@ export function openWorkBoard({ look, log }: BoardOptions): WorkBoard {
     waitMs,
     signal: ending,
     attempt,
+    mayHave = async () => true,
   }: WaitOptions<T>): Promise<T | undefined> => {
     const before = signals
     const first = await attempt()
@@ -192,7 +197,7 @@ export function openWorkBoard({ look, log }: BoardOptions): WorkBoard {
         })
         return trying
       }
-      const waiter: Waiter = { places, tryNow, end }
+      const waiter: Waiter = { places, mayHave, tryNow, end }
       const timer = setTimeout(end, waitMs)
       ending.addEventListener('abort', end, { once: true })
       enter(waiter)
