@@ -21,12 +21,13 @@ import {
 } from './ledger.ts'
 import { balances, checkBooks } from './ledger-read.ts'
 import { record } from './registry/conduct.ts'
+import { openHeartbeats } from './registry/heartbeats.ts'
 import { openIncidents, settleIncidents } from './registry/incidents.ts'
 import type { Observation } from './registry/node-record.ts'
 import { auditRateOf, mayWorkNow, openNodes, readNodes } from './registry/nodes.ts'
 import { DEFAULT_NODE_POLICY as policy } from './registry/policy.ts'
 import { nodesPage, nodeView } from './registry/views.ts'
-import { drainNode, openHeartbeats, registerNode, sweepNodes } from './registry.ts'
+import { drainNode, registerNode, sweepNodes } from './registry.ts'
 
 let network: TestNetwork
 beforeAll(async () => {
@@ -158,8 +159,8 @@ describe('life signs', () => {
     await sweepNodes(network.db, { policy, now: NOW })
     expect(await show(id)).toMatchObject({ state: 'offline', decisions: [{ code: 'offline' }] })
     const heartbeats = openHeartbeats(network.db)
-    heartbeats.beat(id)
-    heartbeats.beat(nodeIdOf('nobody'))
+    heartbeats.beat({ nodeId: id, running: 0 })
+    heartbeats.beat({ nodeId: nodeIdOf('nobody'), running: 0 })
     await heartbeats.close()
     const view = await show(id)
     expect(view.state).toBe('online')
@@ -172,9 +173,27 @@ describe('life signs', () => {
     const db = network.open()
     await db.close()
     const broken = openHeartbeats(db, (error) => errors.push(error))
-    broken.beat(id)
+    broken.beat({ nodeId: id, running: 0 })
     await broken.close()
     expect(errors).toHaveLength(1)
+  })
+
+  test('a node that says goodbye is offline at once, and online when it is there again', async () => {
+    const id = await network.tx((tx) => addNode(tx, { name: 'leaving' }))
+    const heartbeats = openHeartbeats(network.db)
+    const isAway = async () =>
+      (await network.db.query('SELECT FROM node WHERE id = $1 AND away', [Buffer.from(id, 'hex')])).count ===
+      1
+    heartbeats.beat({ nodeId: id, running: 2, isLeaving: true })
+    await heartbeats.flush()
+    expect([(await show(id)).state, await isAway()]).toEqual(['online', true])
+    heartbeats.beat({ nodeId: id, running: 0, isLeaving: true })
+    await heartbeats.flush()
+    expect([(await show(id)).state, await isAway()]).toEqual(['offline', true])
+    heartbeats.beat({ nodeId: id, running: 0 })
+    await heartbeats.close()
+    expect([(await show(id)).state, await isAway()]).toEqual(['online', false])
+    expect((await show(id)).decisions.map(({ code }) => code)).toEqual(['online', 'offline'])
   })
 
   test('draining is told once, and outlives silence', async () => {

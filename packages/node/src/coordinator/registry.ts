@@ -52,7 +52,7 @@ export async function registerNode(tx: Tx, { manifest, principal, policy }: Regi
      VALUES ($1, $2, $3, $4, $5, 'online', $6)
      ON CONFLICT (id) DO UPDATE SET last_seen_at = now(),
        manifest = CASE WHEN node.operator = $5 AND node.role = $2 THEN excluded.manifest ELSE node.manifest END,
-       state = CASE WHEN node.state = 'offline' THEN 'online' ELSE node.state END
+       state = CASE WHEN node.state = 'offline' THEN 'online' ELSE node.state END, away = false
      RETURNING operator, role, xmax = 0 AS is_new`,
     [
       fromHex(nodeId),
@@ -93,74 +93,6 @@ export async function drainNode(
   if ((rows[0].before === 'draining') === drain) return
   const reason = drain ? 'an administrator gives it no more work' : 'an administrator gives it work again'
   await append(tx, [{ type: drain ? 'node.drained' : 'node.undrained', nodeId, data: { reason } }])
-}
-
-export interface Heartbeats {
-  /** A node lives. Written with others, within `FLUSH_MS`. */
-  beat(nodeId: string): void
-  /** Writes what is there now. */
-  flush(): Promise<void>
-  /** Writes the last ones, and stops. */
-  close(): Promise<void>
-}
-
-/** Ten thousand nodes send a thousand heartbeats a second, and are written as one statement. */
-const FLUSH_MS = 1_000
-
-export function openHeartbeats(db: Database, onError: (error: unknown) => void = () => {}): Heartbeats {
-  let seen = new Set<string>()
-  let writing: Promise<void> = Promise.resolve()
-
-  async function write(): Promise<void> {
-    if (seen.size === 0) return
-    const nodeIds = [...seen].sort()
-    seen = new Set()
-    try {
-      await markSeen(db, nodeIds)
-    } catch (error) {
-      // Told again in ten seconds.
-      onError(error)
-    }
-  }
-
-  const flush = () => {
-    writing = writing.then(write)
-    return writing
-  }
-  const timer = setInterval(flush, FLUSH_MS)
-  timer.unref()
-  return {
-    beat(nodeId) {
-      seen.add(nodeId)
-    },
-    flush,
-    close() {
-      clearInterval(timer)
-      return flush()
-    },
-  }
-}
-
-async function markSeen(db: Database, nodeIds: readonly string[]): Promise<void> {
-  const ids = nodeIds.map(fromHex)
-  await db.tx(async (tx) => {
-    await tx.query('SELECT FROM node WHERE id = ANY ($1::bytea[]) ORDER BY id FOR NO KEY UPDATE', [ids])
-    const { rows } = await tx.query<{ id: Uint8Array; before: string }>(
-      `UPDATE node SET last_seen_at = now(), state = CASE WHEN node.state = 'offline' THEN 'online' ELSE node.state END
-       FROM (SELECT id, state AS before FROM node WHERE id = ANY ($1::bytea[])) AS old
-       WHERE node.id = old.id RETURNING node.id, before`,
-      [ids],
-    )
-    const back = rows.filter(({ before }) => before === 'offline')
-    await append(
-      tx,
-      back.map(({ id }) => ({
-        type: 'node.online',
-        nodeId: toHex(id),
-        data: { reason: 'heard from again' },
-      })),
-    )
-  })
 }
 
 /**

@@ -39,9 +39,9 @@ import { openWorkSignals } from './http/signals.ts'
 import { openWorkBoard, placesWithWork, verificationsWaiting } from './http/work-board.ts'
 import { createFactsCache } from './life/job-facts.ts'
 import { createLife } from './life/life.ts'
+import { openHeartbeats } from './registry/heartbeats.ts'
 import { openNodes } from './registry/nodes.ts'
 import { DEFAULT_NODE_POLICY, type NodePolicy } from './registry/policy.ts'
-import { openHeartbeats, sweepNodes } from './registry.ts'
 import { coordinatorKey } from './sealing/coordinator-key.ts'
 import { beginLog, type LogKeeper } from './sealing/log-store.ts'
 import { openSealer } from './sealing/sealer.ts'
@@ -216,7 +216,6 @@ async function openParts(opening: Opening): Promise<CoordinatorDeps> {
     startSweep(
       {
         jobs: () => life.sweep(new Date(now())),
-        nodes: () => sweepNodes(db, { policy, now: now() }),
         canaries: () =>
           injectCanary(db, {
             perHour: config.canariesPerHour,

@@ -110,14 +110,17 @@ async function renew(
 }
 
 /** Every ten seconds, whatever came of the last one. */
-export async function heartbeats(parts: LoopParts & { readonly cacheBytes: () => number }): Promise<void> {
-  const { link, leases, slots, signal, cacheBytes } = parts
+export async function heartbeats(
+  parts: LoopParts & { readonly cacheBytes: () => number; readonly isLeaving: () => boolean },
+): Promise<void> {
+  const { link, leases, slots, signal, cacheBytes, isLeaving } = parts
   const trouble = troubleOf(parts, 'heartbeat')
   while (!signal.aborted) {
     const nextAtMs = performance.now() + HEARTBEAT_MS
     try {
       const running = leases.size
-      const body = { running, freeSlots: Math.max(0, slots - running), cacheBytes: cacheBytes() }
+      const freeSlots = Math.max(0, slots - running)
+      const body = { running, freeSlots, cacheBytes: cacheBytes(), ...(isLeaving() ? { leaving: true } : {}) }
       await link.client.heartbeat({ body }, { signal, maxAttempts: 1 })
       trouble.over()
     } catch (error) {

@@ -282,6 +282,8 @@ describe('a node that is told to stop', () => {
     await drained
     expect(coordinator.segments.filter(({ state }) => state === 'done')).toHaveLength(8)
     expect(coordinator.segments.filter(({ state }) => state === 'leased')).toHaveLength(0)
+    const farewells = coordinator.heartbeats.slice(1)
+    expect(farewells).toMatchObject([{ leaving: true }, { running: 0, freeSlots: 0, leaving: true }])
   })
 
   it('hands back what takes too long', async () => {

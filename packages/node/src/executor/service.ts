@@ -34,6 +34,8 @@ import { openRunner } from './runner.ts'
 /** What handing back may take, once the time for finishing is over; and when it is to stop now. */
 const HAND_BACK_MS = 3_000
 const HAND_BACK_NOW_MS = 1_000
+/** What saying goodbye may take: who does not say it is missed, a little later. */
+const GOODBYE_MS = 1_000
 
 export interface NodeParts {
   readonly key: KeyPair
@@ -136,7 +138,12 @@ function serve(config: NodeConfig, parts: ServeParts): Pick<RunningNode, 'drain'
   })
   const loop = { link, leases, log, metrics, enrol, slots: config.slots }
   const loops = [
-    heartbeats({ ...loop, cacheBytes: machine.cacheBytes, signal: stopping.signal }),
+    heartbeats({
+      ...loop,
+      cacheBytes: machine.cacheBytes,
+      isLeaving: () => draining.signal.aborted,
+      signal: stopping.signal,
+    }),
     renewals({ ...loop, signal: stopping.signal }),
     leasing({ ...loop, runner, capacity, signal: draining.signal }),
   ]
@@ -154,10 +161,14 @@ function serve(config: NodeConfig, parts: ServeParts): Pick<RunningNode, 'drain'
     draining.abort()
     log.info('draining', { held: leases.size })
     const time = AbortSignal.timeout(config.drainTimeoutMs)
-    await untilEmpty(leases, AbortSignal.any([now, stopping.signal, time]))
+    if (leases.size > 0) {
+      const waited = untilEmpty(leases, AbortSignal.any([now, stopping.signal, time]))
+      await Promise.all([goodbye(link, leases.size), waited])
+    }
     handBack(leases, { outbox, log })
     const handBackMs = now.aborted ? HAND_BACK_NOW_MS : HAND_BACK_MS
     await Promise.race([outbox.idle(), sleep(handBackMs, stopping.signal)])
+    await goodbye(link, leases.size)
     await stop()
   }
   let drained: Promise<void> | undefined
@@ -184,6 +195,12 @@ async function openStatus(
 
 async function untilEmpty(leases: HeldLeases, signal: AbortSignal): Promise<void> {
   while (leases.size > 0 && !signal.aborted) await leases.changed(signal)
+}
+
+/** Nothing more is kept for the node, and what was is somebody else's. */
+async function goodbye({ client }: Link, running: number): Promise<void> {
+  const body = { running, freeSlots: 0, cacheBytes: 0, leaving: true }
+  await client.heartbeat({ body }, { timeoutMs: GOODBYE_MS, maxAttempts: 1 }).catch(() => undefined)
 }
 
 /** What is not done is somebody else's: at once, and without using up an attempt. */

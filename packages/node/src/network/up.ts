@@ -64,7 +64,7 @@ export interface Network {
   readonly nodes: readonly RunningNode[]
   /** Starts another node. */
   addNode(plan: NodePlan): Promise<RunningNode>
-  /** Drains the nodes, then stops everything, the last started first. */
+  /** Drains the nodes, all at once; then stops everything, the last started first. */
   stop(now?: AbortSignal): Promise<void>
 }
 
@@ -87,10 +87,12 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const verifier = await openVerifier(options, { url, token, machine })
     stops.push((now) => verifier.stop(now))
     const nodes: RunningNode[] = []
+    stops.push(async (now) => {
+      await Promise.all(nodes.map((node) => node.drain(now)))
+    })
     const addNode = async (plan: NodePlan) => {
       const node = await openNode(plan, { options, url, admin, machine })
       nodes.push(node)
-      stops.push((now) => node.drain(now))
       return node
     }
     for (const plan of options.nodes) await addNode(plan)

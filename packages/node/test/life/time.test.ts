@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { submitterAccount } from '../../src/coordinator/ledger.ts'
 import { MAX_LEASE_LENGTHS } from '../../src/coordinator/life/lease.ts'
+import { openHeartbeats } from '../../src/coordinator/registry/heartbeats.ts'
 import { answer, honestRow, openWorld, type World, type WorldNode } from './world.ts'
 
 let world: World
@@ -87,6 +88,53 @@ describe('leases', () => {
     await world.sweep(6_000)
     expect(await world.work(alice)).toBe(1)
     expect(await world.job(id)).toMatchObject({ state: 'accepted' })
+  })
+})
+
+describe('what is kept for a node', () => {
+  /** For whom the second runs of a fresh job are kept, that the node did first. */
+  const keptAfter = async (node: WorldNode) => {
+    const id = await world.submit('sue', { rows: 40, budget: 1200, validation: { redundancy: { share: 1 } } })
+    expect(await world.work(node)).toBeGreaterThanOrEqual(40)
+    return async () => {
+      const queued = (await world.runs(id)).filter(({ state }) => state === 'queued')
+      return [...new Set(queued.map(({ reservedFor }) => reservedFor))].toSorted()
+    }
+  }
+  const beat = async (node: WorldNode, isLeaving: boolean) => {
+    const heartbeats = openHeartbeats(world.db)
+    heartbeats.beat({ nodeId: node.id, running: 1, isLeaving })
+    await heartbeats.close()
+    // By the clock of the database, which is behind the one of this test.
+    await world.db.query(`UPDATE node SET last_seen_at = '2031-01-01' WHERE id = $1`, [
+      Buffer.from(node.id, 'hex'),
+    ])
+    await world.sweep()
+  }
+
+  it('is for others as soon as it says that it leaves', async () => {
+    const carol = await world.addNode('op-c')
+    await world.sweep()
+    const kept = await keptAfter(alice)
+    expect(await kept()).toEqual(['trusted:op-b', 'trusted:op-c'])
+    const [lease] = leasesOf(await world.lease(bob, 1))
+    await beat(bob, true)
+    expect(await kept()).toEqual(['trusted:op-c'])
+    // What it has it may finish.
+    const renewed = { leases: [lease as never], now: world.now() }
+    expect(await world.life.renewLeases(bob.id, renewed)).toEqual([])
+    expect((await world.info(bob)).state).toBe('online')
+    expect(await world.work(carol)).toBe(39)
+  })
+
+  it('is for others when it lets a lease run out, until it is heard of', async () => {
+    await world.addNode('op-c')
+    await world.submit('sue', { rows: 1 })
+    await world.lease(bob, 1)
+    await world.sweep(31_000)
+    expect(await (await keptAfter(alice))()).toEqual(['trusted:op-c'])
+    await beat(bob, false)
+    expect(await (await keptAfter(alice))()).toEqual(['trusted:op-b', 'trusted:op-c'])
   })
 })
 

@@ -1,6 +1,6 @@
 /** A database with the schema of a network, empty, and as many replicas over it as a test wants. */
 import { type Database, type DatabaseOptions, openDatabase, type Tx } from '../../src/store/database.ts'
-import { NETWORK } from '../../src/store/migrations/001-network.ts'
+import { MIGRATIONS } from '../../src/store/migrations/all.ts'
 import { testDatabase } from './postgres.ts'
 
 export interface TestNetwork {
@@ -14,7 +14,7 @@ export interface TestNetwork {
 }
 
 export async function openTestNetwork(): Promise<TestNetwork> {
-  const database = await testDatabase({ migrations: [{ name: '001-network', statements: NETWORK }] })
+  const database = await testDatabase({ migrations: MIGRATIONS })
   const opened: Database[] = []
   const open = (options: DatabaseOptions = {}) => {
     const db = openDatabase(database.url, { maxConnections: 8, ...options })

@@ -115,5 +115,7 @@ export const heartbeat = z.strictObject({
   running: count,
   freeSlots: count,
   cacheBytes: count,
+  /** It takes no more work, and stops when it has done what it holds. */
+  leaving: z.optional(z.boolean()),
 })
 export const heartbeatResponse = z.strictObject({ drain: z.boolean(), serverTime: time })

@@ -30,7 +30,7 @@ import { leaseSegments, renewLeases } from './lease.ts'
 import type { Content, LifeParts } from './parts.ts'
 import { type Answer, recordAnswers, type Taken } from './record-results.ts'
 import { takeResults } from './results.ts'
-import { loadRoster, type Roster } from './roster.ts'
+import { goneFrom, loadRoster, type Roster } from './roster.ts'
 import { segmentChunk } from './segmentation.ts'
 import * as steps from './sweep.ts'
 import { decideSegments, type SegmentRef } from './validated.ts'
@@ -184,12 +184,16 @@ export function createLife(options: LifeOptions): Life {
           'nodes',
           once(() => sweepNodes(db, { policy, now: now.getTime() })),
         )
-        await attempt(
-          'roster',
-          once(() => refreshRoster(now, 0)),
-        )
         await attempt('leases of offline nodes', () => steps.endOfflineLeases(parts, now))
         await attempt('leases', () => steps.expireLeases(parts, now))
+        await attempt(
+          'roster',
+          once(async () => {
+            const before = roster
+            await refreshRoster(now, 0)
+            await steps.endReservations(parts, goneFrom(before, roster), now)
+          }),
+        )
         await attempt('verifications', () => steps.expireVerifications(parts, now))
         await attempt('deadlines', () => steps.expireJobs(parts, now))
         await attempt('reservations', () => steps.placeAgain(parts, now))

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { OPEN_PLACE, placeAudit, placeRetry, type RosterNode, rosterOf } from './roster.ts'
+import { goneFrom, OPEN_PLACE, placeAudit, placeRetry, type RosterNode, rosterOf } from './roster.ts'
 
 const node = (operator: string, isTrusted = true): RosterNode => ({ operator, isTrusted, queues: ['wasm'] })
 const ask = { queue: 'wasm', excluded: [] as string[], avoided: [] as string[], ticket: 0.5 }
@@ -37,6 +37,16 @@ describe('a retry', () => {
     const delayed = placeRetry(roster, { ...ask, avoided: ['a', 'b'], isDelayed: true })
     expect(delayed).toMatchObject({ reservedFor: null })
   })
+})
+
+it('tells what was kept for those who are gone', () => {
+  const before = rosterOf([node('a'), node('b'), node('c', false)])
+  const after = rosterOf([node('a'), node('b', false)])
+  expect(goneFrom(before, after)).toEqual([
+    { queue: 'wasm', reservedFor: 'any:c' },
+    { queue: 'wasm', reservedFor: 'trusted:b' },
+  ])
+  expect(goneFrom(after, before)).toEqual([])
 })
 
 it('property: nobody gets what is kept from them', () => {

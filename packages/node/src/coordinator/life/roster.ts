@@ -17,6 +17,8 @@ import { queuesOf, reservation } from './queue.ts'
 const RESERVED_MS = 5_000
 /** How long a run waits that nobody may have now. */
 const HELD_MS = 1_000
+/** A heartbeat and a half. What runs out after that is written is drawn again, so that a wrong guess costs seconds. */
+const UNHEARD_SECONDS = 15
 
 export interface RosterNode {
   readonly operator: string
@@ -117,11 +119,35 @@ function draw({ entries, ranges }: Line, excluded: readonly string[], ticket: nu
   return entries[index]
 }
 
+export interface Reserved {
+  readonly queue: string
+  readonly reservedFor: string
+}
+
+/** What is kept for nodes that were there and are not any more. */
+export function goneFrom(before: Roster, after: Roster): Reserved[] {
+  const gone: Reserved[] = []
+  for (const [queue, lines] of before) {
+    for (const [who, line] of [
+      ['any', 'all'],
+      ['trusted', 'trusted'],
+    ] as const) {
+      const left = after.get(queue)?.[line].ranges
+      for (const operator of lines[line].ranges.keys()) {
+        if (left?.has(operator) !== true) gone.push({ queue, reservedFor: reservation(operator, who) })
+      }
+    }
+  }
+  return gone
+}
+
+// By the clock of the database, which wrote when they were seen.
 const LOAD = statement(
   'roster_load',
   `SELECT operator, standing = 'trusted' AS is_trusted, manifest->'workKinds' AS kinds,
      manifest->'runtimes' AS runtimes, manifest->'chatModels' AS models
-   FROM node WHERE state = 'online' AND role = 'solver' AND standing IN ('probation', 'trusted')
+   FROM node WHERE state = 'online' AND NOT away AND last_seen_at > now() - interval '${UNHEARD_SECONDS} seconds'
+     AND role = 'solver' AND standing IN ('probation', 'trusted')
      AND (resting_until IS NULL OR resting_until <= $1) ORDER BY id`,
 )
 
@@ -133,7 +159,7 @@ interface LoadRow {
   readonly models: Manifest['chatModels'] | null
 }
 
-/** Of the nodes that get work now. */
+/** Of the nodes that get work now, and are there to take it. */
 export async function loadRoster(db: Queryable, now: Date): Promise<Roster> {
   const { rows } = await db.query<LoadRow>(LOAD, [now])
   return rosterOf(

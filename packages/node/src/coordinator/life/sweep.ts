@@ -4,12 +4,13 @@
  * in bounded bites, and says whether it may have left some.
  */
 import { type Queryable, statement, type Tx } from '../../store/database.ts'
+import { markAway } from '../registry/heartbeats.ts'
 import { applyEffects, lockJobs, noEffects } from './effects.ts'
 import { giveBack, RUN_COLUMNS, type RunRow, tellRequeue, ticketOf } from './give-back.ts'
 import { type JobFacts, jobFacts } from './job-facts.ts'
 import type { LifeParts } from './parts.ts'
 import { runtimeOf } from './queue.ts'
-import { OPEN_PLACE, placeAudit } from './roster.ts'
+import { OPEN_PLACE, placeAudit, type Reserved } from './roster.ts'
 
 /** Rows of one bite: some tens of milliseconds. */
 const BITE = 500
@@ -29,7 +30,10 @@ const LOCK_EXPIRED = statement(
    ORDER BY lease_expires_at LIMIT ${BITE} FOR UPDATE SKIP LOCKED`,
 )
 
-/** Leases that were not renewed go back to the queue; their nodes were late, once for all that expired together. */
+/**
+ * Leases that were not renewed go back to the queue; their nodes were late, once for all that expired together, and
+ * nothing is kept for them until they are heard of.
+ */
 export async function expireLeases(parts: LifeParts, now: Date): Promise<boolean> {
   const { rows } = await parts.db.query<{ job_id: string }>(EXPIRED_LEASES, [now])
   if (rows.length === 0) return false
@@ -51,6 +55,7 @@ export async function expireLeases(parts: LifeParts, now: Date): Promise<boolean
       effects.observations.push({ nodeId, outcome: 'late', runtime })
     }
     for (const run of runs) tellRequeue(effects, { run, code: 'wire/stale', reason })
+    await markAway(tx, [...late.keys()])
     await applyEffects(tx, parts, { effects, now })
     return runs.length
   })
@@ -133,6 +138,27 @@ const END_LEASES = statement(
 export async function endOfflineLeases({ db }: Pick<LifeParts, 'db'>, now: Date): Promise<boolean> {
   const { count } = await db.query(END_LEASES, [now])
   return count === BITE
+}
+
+const UNRESERVE = statement(
+  'sweep_unreserve',
+  `UPDATE dispatch SET reserved_until = $2 FROM (
+     SELECT dispatch.id FROM unnest($1::text[], $3::text[]) AS gone (queue, reserved_for), LATERAL (
+       SELECT id FROM dispatch WHERE state = 'queued' AND queue = gone.queue AND reserved_for = gone.reserved_for
+         AND reserved_until > $2 LIMIT ${BITE} FOR UPDATE SKIP LOCKED
+     ) AS dispatch
+   ) AS kept WHERE dispatch.id = kept.id`,
+)
+
+/** What is kept for nodes that are gone is to be placed again now; where there is much of it, the rest is in its time. */
+export async function endReservations(
+  { db }: Pick<LifeParts, 'db'>,
+  gone: readonly Reserved[],
+  now: Date,
+): Promise<void> {
+  if (gone.length === 0) return
+  const queues = gone.map(({ queue }) => queue)
+  await db.query(UNRESERVE, [queues, now, gone.map(({ reservedFor }) => reservedFor)])
 }
 
 const RESERVED = statement(

@@ -1,5 +1,9 @@
 /** Every migration of the database, in the order in which they are applied. New ones go to the end. */
 import type { Migration } from '../migrate.ts'
 import { NETWORK } from './001-network.ts'
+import { AWAY } from './002-away.ts'
 
-export const MIGRATIONS: readonly Migration[] = [{ name: '001-network', statements: NETWORK }]
+export const MIGRATIONS: readonly Migration[] = [
+  { name: '001-network', statements: NETWORK },
+  { name: '002-away', statements: AWAY },
+]
