@@ -67,6 +67,22 @@ describe('uploads', () => {
     expect(server.asked).toHaveLength(before + 1)
   })
 
+  it('wait for whoever is finishing the same, and begin anew where another finished it', async () => {
+    const whole = { cid, sizeBytes: bytes.length, storedBytes: bytes.length }
+    const none = { ...whole, storedBytes: 0, complete: false }
+    const answers = [
+      { ...whole, complete: false },
+      none,
+      // Of its only part: by then it was somebody else's.
+      none,
+      none,
+      { ...whole, complete: true },
+    ]
+    const { server, client } = await connect((_, answer) => json(answer, answers.shift()))
+    expect(await uploadBytes(client, bytes)).toBe(cid)
+    expect(server.asked.map(({ method }) => method)).toEqual(['POST', 'POST', 'PATCH', 'POST', 'PATCH'])
+  })
+
   it('of nothing are uploads too', async () => {
     const empty = contentAddress(new Uint8Array(), 'raw')
     const { server, client } = await connect(({ method }, answer) =>

@@ -51,24 +51,39 @@ export async function uploadBlob(
   const call: CallOptions = signal === undefined ? {} : { signal }
   const begin = side === 'node' ? client.beginNodeBlob : client.beginBlob
   const append = side === 'node' ? client.appendNodeBlob : client.appendBlob
+  let resumes = 0
+  const beginAgain = async (reason: unknown): Promise<BlobStatus> => {
+    if (++resumes > MAX_RESUMES) throw reason
+    const pauseMs = pauseAfter(new AssayError('wire/unavailable', 'elsewhere'), {
+      attempt: resumes,
+      ...client.transport,
+    })
+    await client.transport.sleep(pauseMs ?? 0, signal)
+    return begin({ body: { cid, sizeBytes } }, call)
+  }
   let status: BlobStatus = await begin({ body: { cid, sizeBytes } }, call)
-  for (let resumes = 0; !status.complete; ) {
+  while (!status.complete) {
     const offset = checkedOffset(status, source)
     onProgress?.({ sentBytes: offset, sizeBytes })
-    const body = await source.read(offset, Math.min(offset + partBytes, sizeBytes))
     try {
-      status = await append({ params: { cid }, query: { offset }, body }, call)
-      if (!status.complete && status.storedBytes <= offset) throw stuck(status)
-      resumes = 0
+      if (offset === sizeBytes && sizeBytes > 0) {
+        // All of it is there, and another upload of the same is finishing it.
+        status = await beginAgain(stuck(status))
+        continue
+      }
+      const body = await source.read(offset, Math.min(offset + partBytes, sizeBytes))
+      const next: BlobStatus = await append({ params: { cid }, query: { offset }, body }, call)
+      if (next.complete || next.storedBytes > offset) {
+        status = next
+        resumes = 0
+      } else {
+        // Another upload of the same finished it, or the service forgot this one: it begins anew.
+        status = await beginAgain(stuck(next))
+      }
     } catch (error) {
       // Another upload of the same, or an answer that got lost: the service says where to go on.
-      if (!isElsewhere(error) || ++resumes > MAX_RESUMES) throw error
-      const pauseMs = pauseAfter(new AssayError('wire/unavailable', 'elsewhere'), {
-        attempt: resumes,
-        ...client.transport,
-      })
-      await client.transport.sleep(pauseMs ?? 0, signal)
-      status = await begin({ body: { cid, sizeBytes } }, call)
+      if (!isElsewhere(error)) throw error
+      status = await beginAgain(error)
     }
   }
   onProgress?.({ sentBytes: sizeBytes, sizeBytes })
@@ -95,8 +110,7 @@ export async function addressOf(bytes: Uint8Array, codec: CidCodec = 'raw'): Pro
 }
 
 function checkedOffset({ storedBytes, complete }: BlobStatus, { cid, sizeBytes }: BlobSource): number {
-  const isWithin = storedBytes < sizeBytes || (sizeBytes === 0 && storedBytes === 0)
-  if (isWithin && !complete) return storedBytes
+  if (storedBytes <= sizeBytes && !complete) return storedBytes
   throw stuck({ cid, storedBytes, sizeBytes })
 }
 

@@ -13,7 +13,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { type Cid, formatCid, parseCid } from 'assay/core/cid'
 import type { Digest } from 'assay/core/digest'
 import { AssayError } from 'assay/core/errors'
-import type { BlobStore } from '../../store/blobs.ts'
+import type { BlobStore, UploadStatus } from '../../store/blobs.ts'
 import { type Database, statement } from '../../store/database.ts'
 import type { Content } from '../life/parts.ts'
 import { blobBytes, claimBlob, ownsBlob } from '../quota.ts'
@@ -67,6 +67,9 @@ export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
     await refuseBeyondQuota(owner, sizeBytes)
     if (!(await store.has(cid))) {
       const status = await store.begin({ cid, owner: keyOf(owner), sizeBytes })
+      const isWhole = status.storedBytes === sizeBytes && sizeBytes > 0
+      // Its last part came, and whoever took that died, or had no room, before it got its name.
+      if (!status.complete && isWhole) return finishUnlessBusy(owner, status)
       // Finished by somebody else this moment: then it is shown like any other.
       if (!status.complete) return statusOf(cid, status)
     }
@@ -90,9 +93,23 @@ export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
       return begin(owner, { cid, sizeBytes: status.sizeBytes })
     }
     if (status.storedBytes < status.sizeBytes) return statusOf(cid, status)
-    const { sizeBytes } = await store.commit(upload)
+    return finish(owner, cid)
+  }
+
+  const finish = async (owner: BlobOwner, cid: string): Promise<BlobStatus> => {
+    const { sizeBytes } = await store.commit({ cid, owner: keyOf(owner) })
     await claim(owner, { cid, sizeBytes })
     return complete(cid, sizeBytes)
+  }
+
+  const finishUnlessBusy = async (owner: BlobOwner, status: UploadStatus): Promise<BlobStatus> => {
+    try {
+      return await finish(owner, status.cid)
+    } catch (error) {
+      // The request that brought the last part is at it.
+      if (error instanceof AssayError && error.code === 'blob/busy') return statusOf(status.cid, status)
+      throw error
+    }
   }
 
   const appendProof = async (
