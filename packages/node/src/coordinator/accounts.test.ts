@@ -75,6 +75,10 @@ describe('keys', () => {
     const { token } = await make({ expiresAt: new Date(NOW).toISOString() })
     expect((await keyring.authenticate(token, { now: NOW - 1 })).ok).toBe(true)
     expect((await keyring.authenticate(token, { now: NOW })).ok).toBe(false)
+    const { key } = await make({ expiresAt: '2031-01-01T02:30:00+02:30' })
+    expect(key.expiresAt).toBe('2031-01-01T00:00:00.000Z')
+    // A year that PostgreSQL writes otherwise than JavaScript.
+    expect((await make({ expiresAt: '0000-01-01T00:00:00Z' })).key.expiresAt).not.toBeNull()
   })
 
   test('a revoked key is refused at once where it was revoked, and soon elsewhere', async () => {

@@ -89,7 +89,13 @@ export async function makeKey(tx: Tx, wanted: NewKey): Promise<{ key: KeyView; t
   const secret = randomBytes(SECRET_BYTES)
   await tx.query(
     'INSERT INTO api_key (id, submitter, secret_digest, scopes, expires_at) VALUES ($1, $2, $3, $4::text[], $5)',
-    [id, account, digestOf(secret), [...new Set(scopes)], expiresAt ?? null],
+    [
+      id,
+      account,
+      digestOf(secret),
+      [...new Set(scopes)],
+      expiresAt === undefined ? null : new Date(expiresAt),
+    ],
   )
   await append(tx, [{ type: 'key.made', data: { id, account, scopes } }])
   return { key: await keyById(tx, id), token: `assay_${id}_${secret.toString('hex')}` }

@@ -1,6 +1,6 @@
 /** API keys, accounts of the ledger, and events. */
 import * as z from 'zod/mini'
-import { count, credits, hex32, message, name, time, uuid } from './text.ts'
+import { count, credits, hex32, message, name, time, timeInput, uuid } from './text.ts'
 
 export const SCOPES = [
   /** Blobs and jobs of the account. */
@@ -27,7 +27,7 @@ export const newKey = z.strictObject({
   account: name,
   scopes: z.array(z.enum(SCOPES)).check(z.minLength(1), z.maxLength(SCOPES.length)),
   quota: z.optional(quota),
-  expiresAt: z.optional(time),
+  expiresAt: z.optional(timeInput),
 })
 export const keyView = z.strictObject({
   id: z.string(),

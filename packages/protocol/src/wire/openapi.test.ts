@@ -65,6 +65,14 @@ describe('the OpenAPI document', () => {
     expect(missing).toEqual([])
   })
 
+  it('has patterns that the engines of other languages read', () => {
+    const patterns = [...JSON.stringify(document).matchAll(/"pattern":("(?:[^"\\]|\\.)*")/g)]
+    const texts = new Set(patterns.map(([, text]) => JSON.parse(text as string) as string))
+    expect(texts.size).toBeGreaterThan(5)
+    // Properties of Unicode, lookbehind and named groups are what they differ in.
+    for (const text of texts) expect(text).not.toMatch(/\\[pPu]|\(\?<|\(\?[=!]/)
+  })
+
   it('has examples that the schemas accept', () => {
     for (const [operation, { body, response }] of Object.entries(EXAMPLES)) {
       const route: Route = ROUTES[operation as keyof typeof ROUTES]
