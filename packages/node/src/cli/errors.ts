@@ -30,6 +30,17 @@ export const CLI_ERRORS = {
     meaning: 'The ledger of a coordinator does not balance: its database was changed by something else.',
     remedy: 'Stop the coordinators, keep a copy of the database, and restore the last backup that balances.',
   },
+  'cli/log': {
+    meaning:
+      'The log of a coordinator or its receipts are not whole: their records were changed by something else.',
+    remedy:
+      'Stop the coordinators, keep a copy of the database, and restore the last backup that is sound; tell those who rely on receipts.',
+  },
+  'cli/blobs': {
+    meaning: 'Blobs that the records of a network name are not in its folder of blobs.',
+    remedy:
+      'Copy them back from a backup of the folder, or let their owners upload them again; jobs that need them fail until then.',
+  },
   'cli/internal': {
     meaning: 'The program failed in a way that it does not know: a defect of its own.',
     remedy: 'Run it again with DEBUG=1 to see where, and report that with the command that you ran.',

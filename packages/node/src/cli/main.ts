@@ -31,6 +31,8 @@ const COMMANDS: { readonly [name: string]: () => Promise<AddCommand> } = {
   job: async () => (await import('./job.ts')).jobCommand,
   ledger: async () => (await import('./ledger.ts')).ledgerCommand,
   log: async () => (await import('./log.ts')).logCommand,
+  backup: async () => (await import('./backup.ts')).backupCommand,
+  restore: async () => (await import('./backup.ts')).restoreCommand,
   doctor: async () => (await import('./doctor.ts')).doctorCommand,
   receipt: async () => (await import('./receipt.ts')).receiptCommand,
   key: async () => (await import('./key.ts')).keyCommand,

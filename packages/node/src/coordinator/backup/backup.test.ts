@@ -33,6 +33,11 @@ beforeAll(async () => {
     await deposit(tx, { account: 'submitter:sam', amount: 1000, note: '"{}\\u0000' })
     await append(tx, [{ type: 'test.text', data: { text: 'ü€😀\n\t"\\', number: 0.1, list: [null, true] } }])
     for (let i = 0; i < 60; i++) await acceptJob(tx, { submitter: 'sam', segments: 1 + (i % 2), nodes })
+    // A null of JSON is not that of a column.
+    await tx.query(
+      `INSERT INTO idempotency (submitter, key, operation, request_digest, response, status)
+       VALUES ('sam', 'k', 'submitJob', '\\x00', 'null', 0)`,
+    )
   })
   await sealBatch(db, { cache: createFactsCache(), keeper, now: NOW })
 }, 60_000)

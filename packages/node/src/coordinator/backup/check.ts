@@ -18,6 +18,7 @@ import { logEntryObject, receiptDigest } from 'assay/receipt/log/entry'
 import type { Database, Queryable } from '../../store/database.ts'
 import { checkBooks } from '../ledger-read.ts'
 import { logHead, recomputeLog } from '../sealing/log-store.ts'
+import { usedBlobs } from './blobs.ts'
 
 export interface NetworkCheck {
   readonly isSound: boolean
@@ -28,8 +29,17 @@ export interface NetworkCheck {
   readonly pending: number
   /** Blobs that were looked for. */
   readonly blobs: number
-  /** In words; at most some hundred. */
+  /** In words; at most some hundred of a kind. */
   readonly faults: readonly string[]
+  readonly found: Found
+}
+
+/** The same, by what is to be done about them. */
+export interface Found {
+  readonly books: readonly string[]
+  /** Of the log and the receipts. */
+  readonly log: readonly string[]
+  readonly blobs: readonly string[]
 }
 
 export interface CheckOptions {
@@ -37,7 +47,7 @@ export interface CheckOptions {
   readonly missingBlobs?: (cids: readonly string[]) => Promise<readonly string[]>
 }
 
-/** Receipts and addresses that are read at once. */
+/** Receipts that are read at once. */
 const PAGE = 1_000
 const MAX_FAULTS = 100
 
@@ -56,21 +66,25 @@ export async function checkRecords(
   { missingBlobs }: CheckOptions = {},
 ): Promise<NetworkCheck> {
   const books = await checkBooks(db)
-  const log = await recomputeLog(db)
-  const faults = [...books.faults, ...(log.fault === null ? [] : [`the log: ${log.fault}`])]
-  if (log.size > 0) faults.push(...(await checkSignature(db)))
-  const receipts = await checkReceipts(db, faults)
-  if (receipts !== log.size) faults.push(`the log has ${log.size} leaves, and there are ${receipts} receipts`)
-  const blobs = missingBlobs === undefined ? 0 : await checkBlobs(db, { missingBlobs, faults })
-  const pending = await pendingReceipts(db, faults)
+  const tree = await recomputeLog(db)
+  const log = tree.fault === null ? [] : [`the log: ${tree.fault}`]
+  if (tree.size > 0) log.push(...(await checkSignature(db)))
+  const receipts = await checkReceipts(db, log)
+  if (receipts !== tree.size) log.push(`the log has ${tree.size} leaves, and there are ${receipts} receipts`)
+  const pending = await pendingReceipts(db, log)
+  const missing: string[] = []
+  const blobs = missingBlobs === undefined ? 0 : await checkBlobs(db, { missingBlobs, faults: missing })
+  const found = { books: books.faults, log, blobs: missing }
+  const faults = Object.values(found).flat()
   return {
     isSound: faults.length === 0,
     transfers: books.transfers,
-    logSize: log.size,
+    logSize: tree.size,
     receipts,
     pending,
     blobs,
-    faults: faults.slice(0, 2 * MAX_FAULTS),
+    faults,
+    found,
   }
 }
 
@@ -143,26 +157,17 @@ async function pendingReceipts(db: Queryable, faults: string[]): Promise<number>
   return pending
 }
 
-/** Inputs, models and modules of open jobs, and results that somebody may still ask for. */
+/** Whatever accounts and nodes uploaded, and what jobs and results refer to. */
 async function checkBlobs(
   db: Queryable,
   { missingBlobs, faults }: { missingBlobs: NonNullable<CheckOptions['missingBlobs']>; faults: string[] },
 ): Promise<number> {
   let count = 0
-  for (let after = ''; ; ) {
-    const { rows } = await db.query<{ cid: string }>(
-      `SELECT DISTINCT cid FROM (
-         SELECT cid FROM blob_owner UNION ALL SELECT output_cid FROM dispatch WHERE output_cid IS NOT NULL AND is_result
-       ) AS used WHERE cid > $1 ORDER BY cid LIMIT $2`,
-      [after, PAGE],
-    )
-    const cids = rows.map(({ cid }) => cid)
+  for await (const cids of usedBlobs(db)) {
     for (const cid of await missingBlobs(cids)) {
       if (faults.length < MAX_FAULTS) faults.push(`the blob ${cid} is missing`)
     }
     count += cids.length
-    const last = cids.at(-1)
-    if (last === undefined || cids.length < PAGE) return count
-    after = last
   }
+  return count
 }

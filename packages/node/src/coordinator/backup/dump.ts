@@ -2,33 +2,43 @@
  * A backup of the database as lines of JSON, in one snapshot, while the network runs.
  *
  *     {"format":"assay/backup","version":1,"migrations":[…]}
- *     {"table":"job","rows":[{…},…]}        up to `ROWS` of them a line, tables in the order of their making
+ *     {"table":"job","rows":["(…)",…]}      up to `ROWS` of them a line, tables in the order of their making
  *     {"end":true,"rows":12345}
  *
- * For networks without the programs of PostgreSQL, as one from npm is; where there is `pg_dump`, that is faster. With
- * it go the folder of blobs, copied after the database was (blobs are only ever added, so that all are there that the
- * snapshot names), and the key file, where the coordinators have one. A backup holds the coordinator's key and the seeds
- * of open jobs: keep it as you keep the database.
+ * For networks without the programs of PostgreSQL, as one from npm is; where there is `pg_dump`, that is faster. The
+ * blobs go with it (file.ts), copied after the database was, and the key file, where the coordinators have one. A backup
+ * holds the coordinator's key and the seeds of open jobs: keep it as you keep the database.
  *
  * Threat: a backup that was cut short, altered, or made by another release is refused before anything is written for
  * good; whether its contents are those of the network is for `checkNetwork` (check.ts) to say.
  */
 import { AssayError } from 'assay/core/errors'
 import type { Database, Queryable, Tx } from '../../store/database.ts'
+import { usedBlobs } from './blobs.ts'
 
 const FORMAT = 'assay/backup'
-/** Rows of one line. */
+/** Rows of one line, at most. */
 const ROWS = 200
+/** A receipt may have tens of megabytes: then a line has one. */
+const LINE_BYTES = 2 ** 20
 const MIGRATIONS = 'assay_migrations'
 /** Of the schema in use, in the order in which they were made: who refers to another comes later. */
 const TABLES = `SELECT relname AS name FROM pg_class
   WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname <> '${MIGRATIONS}' ORDER BY oid`
 
+export interface DumpOptions {
+  /** Is told the addresses of all blobs that the snapshot names, before the last line. */
+  readonly onBlobs?: (cids: readonly string[]) => void
+}
+
 /** The lines of a backup, without their ends. Whoever leaves before the last ends the transaction. */
-export async function* dumpNetwork(db: Database): AsyncGenerator<string, void, undefined> {
+export async function* dumpNetwork(
+  db: Database,
+  options: DumpOptions = {},
+): AsyncGenerator<string, void, undefined> {
   // The transaction hands out a line when it is asked for the next one.
   const lines = channel<string>()
-  const done = db.tx((tx) => dumpIn(tx, lines.put), {
+  const done = db.tx((tx) => dumpIn(tx, lines.put, options), {
     isolation: 'repeatable read',
     readOnly: true,
     statementTimeoutMs: 0,
@@ -46,19 +56,22 @@ export async function* dumpNetwork(db: Database): AsyncGenerator<string, void, u
   }
 }
 
-async function dumpIn(tx: Tx, put: (line: string) => Promise<void>): Promise<void> {
+async function dumpIn(tx: Tx, put: (line: string) => Promise<void>, { onBlobs }: DumpOptions): Promise<void> {
   await put(JSON.stringify({ format: FORMAT, version: 1, migrations: await migrationsOf(tx) }))
   let count = 0
   for (const table of await tablesOf(tx)) {
-    await tx.query(`DECLARE dump CURSOR FOR SELECT to_jsonb(t)::text AS row FROM ${quoted(table)} AS t`)
-    for (;;) {
-      const { rows } = await tx.query<{ row: string }>(`FETCH ${ROWS} FROM dump`)
+    await tx.query(`DECLARE dump CURSOR FOR SELECT t::text AS row FROM ${quoted(table)} AS t`)
+    for (let most = 1; ; ) {
+      const { rows } = await tx.query<{ row: string }>(`FETCH ${most} FROM dump`)
       if (rows.length === 0) break
       count += rows.length
-      await put(`{"table":${JSON.stringify(table)},"rows":[${rows.map(({ row }) => row).join(',')}]}`)
+      const text = JSON.stringify({ table, rows: rows.map(({ row }) => row) })
+      await put(text)
+      most = Math.max(1, Math.min(ROWS, 2 * most, Math.floor((LINE_BYTES * rows.length) / text.length)))
     }
     await tx.query('CLOSE dump')
   }
+  if (onBlobs !== undefined) for await (const cids of usedBlobs(tx)) onBlobs(cids)
   await put(JSON.stringify({ end: true, rows: count }))
 }
 
@@ -108,13 +121,15 @@ async function restoreIn(tx: Tx, lines: AsyncIterable<string>): Promise<Restored
 }
 
 async function restoreRows(tx: Tx, { table, rows }: Line, tables: readonly string[]): Promise<number> {
-  if (typeof table !== 'string' || !tables.includes(table) || !Array.isArray(rows)) {
+  if (typeof table !== 'string' || !tables.includes(table) || !isTexts(rows)) {
     throw malformed('a line is neither rows of a table nor the end')
   }
   const name = quoted(table)
+  // PostgreSQL's own text of a row: JSON has one null where a column may hold two.
   const { count } = await tx.query(
-    `INSERT INTO ${name} OVERRIDING SYSTEM VALUE SELECT * FROM jsonb_populate_recordset(NULL::${name}, $1::jsonb)`,
-    [JSON.stringify(rows)],
+    `INSERT INTO ${name} OVERRIDING SYSTEM VALUE
+     SELECT (given.row).* FROM (SELECT text::${name} AS row FROM unnest($1::text[]) AS text OFFSET 0) AS given`,
+    [rows],
   )
   return count
 }
@@ -135,9 +150,12 @@ async function continueSequences(tx: Tx, tables: readonly string[]): Promise<voi
   }
 }
 
-async function assertUnused(tx: Tx): Promise<void> {
-  const { rows } = await tx.query('SELECT FROM submitter LIMIT 1')
-  if (rows.length === 0) return
+/** 'backup/not-empty'. A database that was never migrated is unused, too. */
+export async function assertUnused(db: Queryable): Promise<void> {
+  const { rows: tables } = await db.query<{ is_there: boolean }>(
+    "SELECT to_regclass('submitter') IS NOT NULL AS is_there",
+  )
+  if (tables[0]?.is_there !== true || (await db.query('SELECT FROM submitter LIMIT 1')).count === 0) return
   throw new AssayError('backup/not-empty', 'expected a database that was migrated and never used')
 }
 
@@ -155,6 +173,10 @@ async function migrationsOf(db: Queryable): Promise<readonly string[]> {
 
 async function tablesOf(db: Queryable): Promise<readonly string[]> {
   return (await db.query<{ name: string }>(TABLES)).rows.map(({ name }) => name)
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string')
 }
 
 /** Names of tables and columns of ours, from the catalogue: none has a quote in it. */
