@@ -99,6 +99,23 @@ describe('joining, comparing, numbers', () => {
     )
   })
 
+  test('property: equalBytes sees one bit of long arrays, wherever they begin in their buffers', () => {
+    const start = fc.integer({ min: 0, max: 8 })
+    fc.assert(
+      fc.property(fc.integer({ min: 1020, max: 1040 }), start, start, fc.nat(), (length, here, there, at) => {
+        const of = (offset: number) => new Uint8Array(new ArrayBuffer(offset + length + 3), offset, length)
+        const a = of(here)
+        for (let i = 0; i < length; i++) a[i] = i
+        const b = of(there)
+        b.set(a)
+        expect(equalBytes(a, b)).toBe(true)
+        expect(equalBytes(b, a)).toBe(true)
+        b[at % length] = (b[at % length] as number) ^ 1
+        expect(equalBytes(a, b)).toBe(false)
+      }),
+    )
+  })
+
   test('property: equalBytes is equality of contents', () => {
     fc.assert(
       fc.property(

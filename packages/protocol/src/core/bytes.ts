@@ -22,9 +22,26 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return joined
 }
 
+/** From this length on, comparing words pays for the two views. */
+const MIN_WORDS_BYTES = 1024
+const WORD_BYTES = Uint32Array.BYTES_PER_ELEMENT
+
 /** Equality of public values; not constant in time. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false
+  const isLong = a.length >= MIN_WORDS_BYTES
+  const isAligned = a.byteOffset % WORD_BYTES === 0 && b.byteOffset % WORD_BYTES === 0
+  const words = isLong && isAligned ? Math.floor(a.length / WORD_BYTES) : 0
+  if (words > 0 && !equalItems(wordsOf(a, words), wordsOf(b, words))) return false
+  const rest = words * WORD_BYTES
+  return rest === 0 ? equalItems(a, b) : equalItems(a.subarray(rest), b.subarray(rest))
+}
+
+function wordsOf({ buffer, byteOffset }: Uint8Array, count: number): Uint32Array {
+  return new Uint32Array(buffer, byteOffset, count)
+}
+
+function equalItems(a: Uint8Array | Uint32Array, b: Uint8Array | Uint32Array): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true
 }
