@@ -19,7 +19,7 @@ const GRID = [
 ] as const
 
 it.each(GRID)(
-  'faked %d, %d samples, rate %d, %s: measured within 99.9 %% of the formula',
+  'faked %d, %d samples, rate %d, %s: measured within the interval of the formula',
   { timeout: 300_000 },
   async (share, samples, falsePositiveRate, proof) => {
     const states = 1000
