@@ -71,6 +71,7 @@ describe('uploads', () => {
     const whole = { cid, sizeBytes: bytes.length, storedBytes: bytes.length }
     const none = { ...whole, storedBytes: 0, complete: false }
     const answers = [
+      null,
       { ...whole, complete: false },
       none,
       // Of its only part: by then it was somebody else's.
@@ -78,9 +79,13 @@ describe('uploads', () => {
       none,
       { ...whole, complete: true },
     ]
-    const { server, client } = await connect((_, answer) => json(answer, answers.shift()))
+    const { server, client } = await connect((_, answer) => {
+      const next = answers.shift()
+      return next === null ? problem(answer, { code: 'blob/busy', status: 409 }) : json(answer, next)
+    })
     expect(await uploadBytes(client, bytes)).toBe(cid)
-    expect(server.asked.map(({ method }) => method)).toEqual(['POST', 'POST', 'PATCH', 'POST', 'PATCH'])
+    const methods = ['POST', 'POST', 'POST', 'PATCH', 'POST', 'PATCH']
+    expect(server.asked.map(({ method }) => method)).toEqual(methods)
   })
 
   it('of nothing are uploads too', async () => {

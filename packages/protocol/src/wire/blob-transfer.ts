@@ -52,25 +52,35 @@ export async function uploadBlob(
   const begin = side === 'node' ? client.beginNodeBlob : client.beginBlob
   const append = side === 'node' ? client.appendNodeBlob : client.appendBlob
   let resumes = 0
-  const beginAgain = async (reason: unknown): Promise<BlobStatus> => {
+  const resume = async (reason: unknown): Promise<void> => {
     if (++resumes > MAX_RESUMES) throw reason
     const pauseMs = pauseAfter(new AssayError('wire/unavailable', 'elsewhere'), {
       attempt: resumes,
       ...client.transport,
     })
     await client.transport.sleep(pauseMs ?? 0, signal)
-    return begin({ body: { cid, sizeBytes } }, call)
   }
-  let status: BlobStatus = await begin({ body: { cid, sizeBytes } }, call)
+  const begun = async (): Promise<BlobStatus> => {
+    for (;;) {
+      try {
+        return await begin({ body: { cid, sizeBytes } }, call)
+      } catch (error) {
+        if (!isElsewhere(error)) throw error
+        await resume(error)
+      }
+    }
+  }
+  let status = await begun()
   while (!status.complete) {
     const offset = checkedOffset(status, source)
     onProgress?.({ sentBytes: offset, sizeBytes })
+    if (offset === sizeBytes && sizeBytes > 0) {
+      // All of it is there, and another upload of the same is finishing it.
+      await resume(stuck(status))
+      status = await begun()
+      continue
+    }
     try {
-      if (offset === sizeBytes && sizeBytes > 0) {
-        // All of it is there, and another upload of the same is finishing it.
-        status = await beginAgain(stuck(status))
-        continue
-      }
       const body = await source.read(offset, Math.min(offset + partBytes, sizeBytes))
       const next: BlobStatus = await append({ params: { cid }, query: { offset }, body }, call)
       if (next.complete || next.storedBytes > offset) {
@@ -78,12 +88,14 @@ export async function uploadBlob(
         resumes = 0
       } else {
         // Another upload of the same finished it, or the service forgot this one: it begins anew.
-        status = await beginAgain(stuck(next))
+        await resume(stuck(next))
+        status = await begun()
       }
     } catch (error) {
       // Another upload of the same, or an answer that got lost: the service says where to go on.
       if (!isElsewhere(error)) throw error
-      status = await beginAgain(error)
+      await resume(error)
+      status = await begun()
     }
   }
   onProgress?.({ sentBytes: sizeBytes, sizeBytes })
