@@ -13,13 +13,17 @@ export interface Drawn extends Fault {
   readonly gapMs: number
 }
 
-/** Every kind once, in some order, then as often as its weight says. */
+/** Every kind that `only` names once, in some order, then as often as its weight says. */
 export function drawFaults(
   world: FaultWorld,
-  { random, count }: { readonly random: Random; readonly count: number },
+  { random, count, only }: { readonly random: Random; readonly count: number; readonly only: RegExp },
 ): Drawn[] {
-  const first = shuffled(Object.keys(KINDS), random)
-  const bag = Object.entries(KINDS).flatMap(([kind, { weight }]) => Array<string>(weight).fill(kind))
+  const kinds = Object.entries(KINDS).filter(([kind]) => only.test(kind))
+  const first = shuffled(
+    kinds.map(([kind]) => kind),
+    random,
+  )
+  const bag = kinds.flatMap(([kind, { weight }]) => Array<string>(weight).fill(kind))
   return Array.from({ length: count }, (_, i) => {
     const kind = first[i] ?? random.pick(bag)
     const fault = (KINDS[kind] as (typeof KINDS)[string]).draw(world, random)

@@ -3,7 +3,7 @@
  * Then it is left in peace, and nothing may be lost, nothing paid twice, and every receipt must hold.
  *
  * The order of faults follows from a seed, which is printed: ASSAY_FAULT_SEED gives it again, ASSAY_FAULTS another
- * number of them, ASSAY_FAULT_KEEP leaves the logs of all services.
+ * number of them, ASSAY_FAULT_KINDS some kinds alone, ASSAY_FAULT_KEEP leaves the logs of all services.
  */
 import { uploadBytes } from 'assay/wire/blob-transfer'
 import type { Client } from 'assay/wire/client'
@@ -19,6 +19,7 @@ import { type FaultWorld, openFaultWorld } from './world.ts'
 
 const SEED = Number(process.env.ASSAY_FAULT_SEED ?? Math.floor(Math.random() * 2 ** 32))
 const FAULTS = Number(process.env.ASSAY_FAULTS ?? 200)
+const KINDS = new RegExp(process.env.ASSAY_FAULT_KINDS ?? '')
 /** More than the time of the faults has room for. */
 const MOST_JOBS = 1_000
 const START_MS = 120_000
@@ -47,7 +48,7 @@ describe(`faults of seed ${SEED}`, () => {
     load = await startLoad(world.submitters, { seed: SEED, most: MOST_JOBS, signal: stop.signal })
     watch = watchLog(world.submitters, stop.signal)
     await expect.poll(() => load.submitted.some(({ ended }) => ended !== null), PATIENT).toBe(true)
-    drawn = drawFaults(world, { random, count: FAULTS })
+    drawn = drawFaults(world, { random, count: FAULTS, only: KINDS })
     await runFaults(drawn)
     const faultsMs = performance.now() - started
     await heal(world)

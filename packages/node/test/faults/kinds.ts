@@ -199,7 +199,8 @@ function skewed([least, most]: readonly [number, number]): Draw {
   return (world, random) => {
     const member: Member = random.pick(world.nodes)
     const offsetMs = between(random, [least, most]) * (random.chance(0.5) ? 1 : -1)
-    const ms = between(random, [1_000, 5_000])
+    // Some of these meet a heartbeat, even of a node that has nothing to do.
+    const ms = between(random, [3_000, 15_000])
     return {
       at: `clock of ${member.service.name}`,
       run: async () => {

@@ -59,10 +59,7 @@ export async function startLoad(
       try {
         return await call(random.pick(clients))
       } catch (error) {
-        const code =
-          error instanceof AssayError
-            ? `${error.code} ${error.message.replace(/\d+/g, '#').slice(0, 110)}`
-            : String(error)
+        const code = error instanceof AssayError ? error.code : String(error)
         errors.set(code, (errors.get(code) ?? 0) + 1)
         await pause(RETRY_MS)
       }
