@@ -119,13 +119,17 @@ describe('registration', () => {
     expect(await show(id)).toMatchObject({ manifest: { slots: 2, operator: 'owner' } })
   })
 
-  test('takes the scope, and for a verifier that of an administrator', async () => {
+  test('takes the scope, and for a verifier another one', async () => {
     expect(await codeOf(register(await manifestOf(), await principalOf('reader', ['jobs:read'])))).toBe(
       'wire/forbidden',
     )
     const verifier = await manifestOf({ role: 'verifier' })
     expect(await codeOf(register(verifier, await principalOf('enroller')))).toBe('wire/forbidden')
-    expect(await codeOf(register(verifier, await principalOf('root', ['admin'])))).toBe('resolved')
+    const judge = await principalOf('judge', ['verifiers:enrol'])
+    expect(await codeOf(register(await manifestOf(), judge))).toBe('wire/forbidden')
+    expect(await codeOf(register(verifier, judge))).toBe('resolved')
+    const other = await manifestOf({ role: 'verifier' })
+    expect(await codeOf(register(other, await principalOf('root', ['admin'])))).toBe('resolved')
   })
 
   test('a key that is none', async () => {

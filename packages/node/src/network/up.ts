@@ -84,7 +84,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const admin = createClient({ url, token })
     const machine = await openSharedMachine(options)
     stops.push(() => machine.close())
-    const verifier = await openVerifier(options, { url, token, machine })
+    const verifier = await openVerifier(options, { url, admin, machine })
     stops.push((now) => verifier.stop(now))
     const nodes: RunningNode[] = []
     stops.push(async (now) => {
@@ -147,11 +147,11 @@ function openSharedMachine({ folder, processes = 1, log }: NetworkOptions): Prom
 
 async function openVerifier(
   { folder, log, signal }: NetworkOptions,
-  { url, token, machine }: { readonly url: string; readonly token: string; readonly machine: Machine },
+  { url, admin, machine }: { readonly url: string; readonly admin: Client; readonly machine: Machine },
 ): Promise<RunningVerifier> {
   const flags = {
     coordinator: url,
-    enrolment: token,
+    enrolment: await accountToken(admin, { account: ADMIN, scopes: ['verifiers:enrol'] }),
     name: 'verifier',
     operator: 'network',
     cacheFolder: join(folder, 'cache'),

@@ -12,7 +12,7 @@ export const VERIFIER_OPTIONS = {
   coordinator: { schema: url, help: 'address of the coordinator' },
   enrolment: {
     schema: z.string().check(z.minLength(1), z.maxLength(256)),
-    help: 'enrolment key with the scope of verifiers, from the coordinator',
+    help: 'enrolment key with the scope verifiers:enrol, from the coordinator',
     secret: true,
   },
   name: {
@@ -37,6 +37,15 @@ export const VERIFIER_OPTIONS = {
     schema: z.int().check(z.minimum(2 ** 20), z.maximum(2 ** 50)),
     help: 'most bytes in that folder',
     default: 10 * GIB,
+  },
+  statusPort: {
+    schema: z.optional(z.int().check(z.minimum(0), z.maximum(65_535))),
+    help: 'port for /healthz, /readyz and /metrics; none without it',
+  },
+  statusHost: {
+    schema: z.string().check(z.minLength(1), z.maxLength(255)),
+    help: 'where that port listens',
+    default: '127.0.0.1',
   },
 } as const satisfies OptionSpecs
 

@@ -19,12 +19,16 @@ import { downloadBlob } from 'assay/wire/blob-transfer'
 import { type Client, createClient } from 'assay/wire/client'
 import type { Manifest } from 'assay/wire/manifest'
 import type { VerdictsRequest, VerificationLease } from 'assay/wire/verification'
+import type { HttpServer } from '../service/http.ts'
 import type { Log } from '../service/log.ts'
+import { createMetrics, type Metrics } from '../service/metrics.ts'
 import { signNative } from '../service/native-signature.ts'
+import { startStatusServer } from '../service/status.ts'
 import { coordinatorContent } from '../work/content-source.ts'
 import type { Machine } from '../work/machine.ts'
 import { checkSegment } from './check.ts'
 import type { VerifierConfig } from './config.ts'
+import { type VerifierMetrics, verifierMetrics } from './verifier-metrics.ts'
 
 const WAIT_MS = 20_000
 /** Beyond the time that the coordinator may wait for work. */
@@ -34,6 +38,8 @@ const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 5_000
 /** Verdicts of one answer that come together. */
 const GATHER_MS = 5
+/** What saying goodbye may take: who does not say it is missed, a little later. */
+const GOODBYE_MS = 1_000
 
 export interface VerifierParts {
   readonly key: KeyPair
@@ -42,10 +48,13 @@ export interface VerifierParts {
   readonly machine: Machine
   /** Gives up the start. */
   readonly signal?: AbortSignal
+  readonly metrics?: Metrics
 }
 
 export interface RunningVerifier {
   readonly nodeId: NodeId
+  /** Where it shows its health and metrics, if it was told to. */
+  readonly statusUrl: string | null
   /** Asks for no more, finishes what it has, stops; `now` cuts that short. */
   stop(now?: AbortSignal): Promise<void>
 }
@@ -53,11 +62,35 @@ export interface RunningVerifier {
 type Verdict = VerdictsRequest['verdicts'][number]
 type Retry = VerdictsRequest['retry'][number]
 
-/** Resolves when the verifier is registered. @throws AssayError what the coordinator refuses it with. */
+/** Resolves when the verifier is registered. @throws AssayError what the coordinator refuses it with; `http/listen`. */
 export async function startVerifier(config: VerifierConfig, parts: VerifierParts): Promise<RunningVerifier> {
-  const { key, machine } = parts
-  const id = nodeId(key.publicKey)
-  const log = parts.log.child({ nodeId: id })
+  const log = parts.log.child({ nodeId: nodeId(parts.key.publicKey) })
+  const registry = parts.metrics ?? createMetrics({ process: config.statusPort !== undefined })
+  const asking = new AbortController()
+  const status = await openStatus(config, { metrics: registry, log, isReady: () => !asking.signal.aborted })
+  try {
+    return await serve(config, { ...parts, log, registry, asking, status })
+  } catch (error) {
+    await status?.close(AbortSignal.abort())
+    throw error
+  }
+}
+
+async function openStatus(
+  { statusHost: host, statusPort: port }: VerifierConfig,
+  options: { readonly metrics: Metrics; readonly log: Log; readonly isReady: () => boolean },
+): Promise<HttpServer | undefined> {
+  return port === undefined ? undefined : startStatusServer({ ...options, host, port })
+}
+
+interface ServeParts extends VerifierParts {
+  readonly registry: Metrics
+  readonly asking: AbortController
+  readonly status: HttpServer | undefined
+}
+
+async function serve(config: VerifierConfig, parts: ServeParts): Promise<RunningVerifier> {
+  const { key, machine, log, asking, status } = parts
   const client = createClient({ url: config.coordinator, nodeKey: key, signer: signNative })
   const register = (signal?: AbortSignal) =>
     client.registerNode(
@@ -66,17 +99,22 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
     )
   await register(parts.signal)
   log.info('the verifier serves', { parallel: config.parallel })
-  const asking = new AbortController()
   const checking = new AbortController()
-  const answers = answersTo(client, log)
   const underWay = new Set<Promise<void>>()
+  const metrics = verifierMetrics(parts.registry, {
+    underWay: () => underWay.size,
+    parallel: config.parallel,
+    cacheBytes: machine.cacheBytes,
+  })
+  const answers = answersTo(client, { log, metrics })
   const check = (lease: VerificationLease) => {
-    const work = checkLease(lease, { client, key, machine, log, signal: checking.signal })
+    const work = checkLease(lease, { client, key, machine, log, metrics, signal: checking.signal })
       .then((answer) => (answer === null ? undefined : answers.add(answer)))
       .finally(() => underWay.delete(work))
     underWay.add(work)
   }
-  const asks = loop({ signal: asking.signal, log, register }, async () => {
+  const failed = (operation: 'lease' | 'heartbeat') => () => metrics.callFailed(operation)
+  const asks = loop({ signal: asking.signal, log, register, onFailure: failed('lease') }, async () => {
     const free = config.parallel - underWay.size
     if (free === 0) return void (await Promise.race(underWay))
     const { verifications } = await client.leaseVerifications(
@@ -85,21 +123,16 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
     )
     for (const lease of verifications) check(lease)
   })
-  const beats = loop({ signal: checking.signal, log, register }, async () => {
-    await client.heartbeat(
-      {
-        body: {
-          running: underWay.size,
-          freeSlots: config.parallel - underWay.size,
-          cacheBytes: machine.cacheBytes(),
-        },
-      },
-      { signal: checking.signal },
-    )
+  const beating = { signal: checking.signal, log, register, onFailure: failed('heartbeat') }
+  const beats = loop(beating, async () => {
+    const running = underWay.size
+    const body = { running, freeSlots: config.parallel - running, cacheBytes: machine.cacheBytes() }
+    await client.heartbeat({ body }, { signal: checking.signal })
     await pause(HEARTBEAT_MS, undefined, { signal: checking.signal })
   })
   return {
-    nodeId: id,
+    nodeId: nodeId(key.publicKey),
+    statusUrl: status?.url ?? null,
     async stop(now) {
       asking.abort()
       const cut = () => checking.abort()
@@ -109,6 +142,9 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
       checking.abort()
       await Promise.all([beats, answers.idle()])
       now?.removeEventListener('abort', cut)
+      const body = { running: 0, freeSlots: 0, cacheBytes: 0, leaving: true }
+      await client.heartbeat({ body }, { timeoutMs: GOODBYE_MS, maxAttempts: 1 }).catch(() => undefined)
+      await status?.close(AbortSignal.abort())
       log.info('the verifier stopped')
     },
   }
@@ -136,10 +172,14 @@ interface LoopParts {
   readonly signal: AbortSignal
   readonly log: Log
   readonly register: () => Promise<unknown>
+  readonly onFailure: () => void
 }
 
 /** Again and again until the signal aborts; with growing pauses while it fails. */
-async function loop({ signal, log, register }: LoopParts, step: () => Promise<void>): Promise<void> {
+async function loop(
+  { signal, log, register, onFailure }: LoopParts,
+  step: () => Promise<void>,
+): Promise<void> {
   let pauseMs = FIRST_PAUSE_MS
   while (!signal.aborted) {
     try {
@@ -147,6 +187,7 @@ async function loop({ signal, log, register }: LoopParts, step: () => Promise<vo
       pauseMs = FIRST_PAUSE_MS
     } catch (error) {
       if (signal.aborted) return
+      onFailure()
       log.warn('the coordinator did not answer well', { error })
       await pause(pauseMs, undefined, { signal }).catch(() => undefined)
       pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs)
@@ -161,6 +202,7 @@ interface LeaseParts {
   readonly key: KeyPair
   readonly machine: Machine
   readonly log: Log
+  readonly metrics: VerifierMetrics
   readonly signal: AbortSignal
 }
 
@@ -168,8 +210,10 @@ type Answer = { readonly verdict: Verdict } | { readonly retry: Retry }
 
 /** A verdict, or the check handed back; null where nobody waits for it any more. */
 async function checkLease(lease: VerificationLease, parts: LeaseParts): Promise<Answer | null> {
-  const { client, key, machine, signal } = parts
+  const { client, key, machine, metrics, signal } = parts
   const { id, fence, jobId } = lease
+  const { kind } = lease.work
+  const started = performance.now()
   const log = parts.log.child({ jobId, dispatchId: id })
   try {
     const [output, proof] = await Promise.all([
@@ -182,7 +226,10 @@ async function checkLease(lease: VerificationLease, parts: LeaseParts): Promise<
       const row = (index: number) => rows.row(index, { signal })
       const deps = { key, row, output, proof: toBase64(proof), now: new Date(), signal }
       const verdict = await checkSegment(lease, deps)
-      log.info(verdict.isVerified ? 'verified' : 'rejected', { samples: verdict.samples, code: verdict.code })
+      const { samples, code } = verdict
+      const word = verdict.isVerified ? 'verified' : 'rejected'
+      log.info(word, { samples, code })
+      metrics.checked({ verdict: word, kind, samples, seconds: (performance.now() - started) / 1000 })
       return { verdict: { id, fence, ...verdict, receipt: verdict.receipt as Verdict['receipt'] } }
     } finally {
       release()
@@ -191,6 +238,7 @@ async function checkLease(lease: VerificationLease, parts: LeaseParts): Promise<
     if (signal.aborted) return null
     const message = error instanceof Error ? error.message : String(error)
     log.warn('a check could not be done, and is handed back', { error })
+    metrics.handedBack(kind)
     return { retry: { id, fence, message: message.slice(0, 2048) } }
   }
 }
@@ -205,7 +253,10 @@ async function readValue(
 }
 
 /** Sends what was found, several together; tries again until the coordinator took it. */
-function answersTo(client: Client, log: Log) {
+function answersTo(
+  client: Client,
+  { log, metrics }: { readonly log: Log; readonly metrics: VerifierMetrics },
+) {
   let waiting: Answer[] = []
   let sending: Promise<void> | undefined
   const send = async () => {
@@ -223,6 +274,7 @@ function answersTo(client: Client, log: Log) {
       } catch (error) {
         // The checks run out, and are done again.
         log.warn('verdicts could not be handed in', { error, verdicts: batch.length })
+        metrics.callFailed('verdicts')
       }
     }
     sending = undefined

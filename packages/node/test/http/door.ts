@@ -116,7 +116,7 @@ export async function openDoor({
   const node: Door['node'] = async ({ role = 'solver', url: at = url } = {}) => {
     const key = ed25519KeyPair(new Uint8Array(randomBytes(32)))
     const operator = freshName('operator')
-    const scopes: Scope[] = role === 'verifier' ? ['admin'] : ['nodes:enrol']
+    const scopes: Scope[] = role === 'verifier' ? ['verifiers:enrol'] : ['nodes:enrol']
     const { token: enrolment } = await account({ name: operator, scopes, credits: 5_000 })
     const manifest = manifestOf(key, { role, operator })
     const client = createClient({ url: at, nodeKey: key })

@@ -8,6 +8,8 @@ export const SCOPES = [
   'jobs:read',
   /** Enrols nodes of the account as their operator. */
   'nodes:enrol',
+  /** Enrols verifiers, which decide over nodes of everybody. */
+  'verifiers:enrol',
   /** Nodes, events and figures of the network. */
   'network:read',
   /** Everything, of every account. */
