@@ -2,10 +2,11 @@
  * A whole network in a process of its own, as a user starts it: `assay up` of the build, on a free port, with all that it
  * keeps in a folder of its own. And the command line beside it, which finds it as a user's does.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
@@ -19,18 +20,21 @@ const POLL_MS = 50
 export function commandLine(scratch) {
   const { ASSAY_URL, ASSAY_TOKEN, DATABASE_URL, ...inherited } = process.env
   const env = { ...inherited, XDG_CONFIG_HOME: join(scratch, 'config') }
+  const start = (args, stdout) =>
+    spawn(process.execPath, [COMMAND, ...args], { env, stdio: ['ignore', stdout, 'pipe'] })
   return {
-    /** Waits for the end. `result` is what `--json` printed, or both streams where that was no JSON. */
-    run(...args) {
-      const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, ...args, '--json'], {
-        encoding: 'utf8',
-        env,
-        maxBuffer: 2 ** 28,
-      })
+    /** Its exit code, and what `--json` printed, or both streams where that was no JSON. */
+    async run(...args) {
+      const child = start([...args, '--json'], 'pipe')
+      const [stdout, stderr, [status]] = await Promise.all([
+        text(child.stdout),
+        text(child.stderr),
+        once(child, 'close'),
+      ])
       return { status, result: stdout.startsWith('{') ? JSON.parse(stdout) : { stdout, stderr } }
     },
-    start: (...args) =>
-      spawn(process.execPath, [COMMAND, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] }),
+    /** A service, whose standard error is there to be read. */
+    start: (...args) => start(args, 'ignore'),
   }
 }
 
@@ -46,8 +50,8 @@ export async function startNetworkProcess(scratch, { nodes = 3 } = {}) {
   )
   const closed = once(child, 'close')
   let said = ''
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    said += text
+  child.stderr.setEncoding('utf8').on('data', (line) => {
+    said += line
   })
   const connection = join(scratch, 'config', 'assay', 'connection.json')
   const deadline = performance.now() + START_MS

@@ -51,9 +51,9 @@ async function expectServed(url) {
     throw new Failure('the coordinator serves another document than docs/openapi.json')
 }
 
-function expectVerified(signer) {
+async function expectVerified(signer) {
   const file = (name) => join(out, name)
-  const { status, result } = commandLine(scratch).run(
+  const { status, result } = await commandLine(scratch).run(
     ...['verify', file('receipt.json'), '--rows', file('rows.bin'), '--inputs', file('input.bin')],
     ...['--content', join(MODULES, 'orders.wasm'), '--signer', signer, '--samples', '60'],
   )
@@ -81,7 +81,7 @@ async function main() {
   } finally {
     await network.stop()
   }
-  expectVerified(network.coordinator)
+  await expectVerified(network.coordinator)
 }
 
 try {
