@@ -184,8 +184,10 @@ async function openParts(opening: Opening): Promise<CoordinatorDeps> {
     verificationBoard.signal()
   }
   const signals = await openWorkSignals(db, { onWork, log })
+  const cache = createFactsCache()
   const life = createLife({
     db,
+    cache,
     content: blobs.content,
     policy,
     verify: verifyNative,
@@ -196,7 +198,6 @@ async function openParts(opening: Opening): Promise<CoordinatorDeps> {
   const nonces = openNonces(db)
   const reservations = openReservations(db)
   const feed = openFeed({ db, onError: (error) => log.warn('reading events failed', { error }) })
-  const cache = createFactsCache()
   const sealer = openSealer({
     db,
     cache,

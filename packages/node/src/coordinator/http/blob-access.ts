@@ -15,12 +15,15 @@ import type { Digest } from 'assay/core/digest'
 import { AssayError } from 'assay/core/errors'
 import type { BlobStore, UploadStatus } from '../../store/blobs.ts'
 import { type Database, statement } from '../../store/database.ts'
+import { createLru } from '../life/lru.ts'
 import type { Content } from '../life/parts.ts'
 import { blobBytes, claimBlob, ownsBlob } from '../quota.ts'
 import type { BlobOwner, BlobStatus, Blobs, ByteRange, BytesAnswer } from './deps.ts'
 
 /** Uploads of what is there already, at a time: the oldest are forgotten, and begin again. */
 const MAX_PROOFS = 4096
+/** Blobs that jobs under way name; an entry has some 200 bytes. */
+const MAX_OWNED = 16_384
 
 const IS_RESULT = statement(
   'blob_is_result',
@@ -52,7 +55,16 @@ export interface BlobAccess extends Blobs {
 export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
   const proofs = new Map<string, Proof>()
 
-  const owns = (owner: BlobOwner, cid: string) => ownsBlob(db, { cid, submitter: accountOf(owner) })
+  /** What belongs to an account stays its own: a yes is asked for once, a no again and again. */
+  const owned = createLru<string, true>(MAX_OWNED)
+  const owns = async (owner: BlobOwner, cid: string): Promise<boolean> => {
+    const submitter = accountOf(owner)
+    const name = `${cid} ${submitter}`
+    if (owned.get(name) === true) return true
+    const isOwned = await ownsBlob(db, { cid, submitter })
+    if (isOwned) owned.set(name, true)
+    return isOwned
+  }
   const isHeld = async (owner: BlobOwner, cid: string): Promise<boolean> =>
     (await store.has(cid)) && (await owns(owner, cid))
 

@@ -25,7 +25,7 @@ import { sweepNodes } from '../registry.ts'
 import { type CancelOptions, cancelJob } from './cancel.ts'
 import { takeFailures } from './failures.ts'
 import { type PreparedJob, prepareJob, type Submission, takeJobs } from './intake.ts'
-import { createFactsCache, type JobFacts } from './job-facts.ts'
+import { createFactsCache, type FactsCache, type JobFacts } from './job-facts.ts'
 import { leaseSegments, renewLeases } from './lease.ts'
 import type { Content, LifeParts } from './parts.ts'
 import { type Answer, recordAnswers, type Taken } from './record-results.ts'
@@ -55,6 +55,8 @@ export interface LifeOptions {
   readonly policy: NodePolicy
   /** Checks signatures of nodes and verifiers; a service passes a native one. */
   readonly verify: typeof verifySignature
+  /** What is known of jobs, shared with whoever asks for the same; one of its own unless told. */
+  readonly cache?: FactsCache
   /** Called after work to lease or to check may have come, in this replica. */
   readonly onWork?: () => void
   /** What went wrong behind a call that was answered; the next sweep tries again. */
@@ -104,12 +106,13 @@ interface Timed<T> {
 
 /** Starts nothing by itself: there is no timer but the caller's. */
 export function createLife(options: LifeOptions): Life {
-  const { db, content, policy, verify, onWork = () => {}, onError = () => {} } = options
+  const { db, content, policy, verify, cache = createFactsCache() } = options
+  const { onWork = () => {}, onError = () => {} } = options
   let roster: Roster = new Map()
   let rosterAt = Number.NEGATIVE_INFINITY
   const parts: LifeParts = {
     db,
-    cache: createFactsCache(),
+    cache,
     content,
     policy,
     roster: () => roster,
