@@ -13,7 +13,7 @@ const PARTS = new Set(['run.mjs', 'record.mjs', 'tasks.mjs', 'thread-times.mjs']
 const options = process.argv.slice(2).filter((word) => word.startsWith('--'))
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'))
 const all = readdirSync(folder)
-  .filter((name) => name.endsWith('.mjs') && !PARTS.has(name) && !name.endsWith('-worker.mjs'))
+  .filter((name) => name.endsWith('.mjs') && !PARTS.has(name) && !/-worker\.mjs$|^network-/.test(name))
   .map((name) => name.slice(0, -4))
 const unknown = wanted.filter((name) => !all.includes(name))
 if (unknown.length > 0) {
