@@ -222,7 +222,7 @@ async function submit(given: NetworkWork, options: SubmitOptions, session: Sessi
   const receipt = await fetchReceipt(client, job.id, { signal })
   const signer = options.signer ?? connection.coordinator
   const verdict = await verifyJob(receipt, {
-    job: ended,
+    job,
     inputCid: await addressOf(given.input),
     rows,
     ...(signer === undefined ? {} : { signer }),

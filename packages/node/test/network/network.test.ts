@@ -106,8 +106,17 @@ describe('a network with cheats among its nodes', () => {
     }
     const otherRows = job.expected.with(7, job.expected[8] as Uint8Array)
     expect(await verifyJob(bundle, { ...options, rows: otherRows })).toMatchObject({ ok: false })
-    const other = { ...ended, id: ended.id.replace(/^.{8}/, '00000000') }
-    expect(await verifyJob(bundle, { ...options, job: other })).toMatchObject({ ok: false })
+    const { id, spec, seedCommitment } = ended
+    for (const other of [
+      { id: id.replace(/^.{8}/, '00000000') },
+      { seedCommitment: seedCommitment.replace(/^.{8}/, '00000000') },
+      { spec: { ...spec, validation: { redundancy: { share: 0.9 } } } },
+      { spec: { ...spec, validation: {} } },
+      { spec: { ...spec, validation: { ...spec.validation, sampling: SAMPLED } } },
+    ]) {
+      const verdict = await verifyJob(bundle, { ...options, job: { ...ended, ...other } as JobView })
+      expect(verdict).toMatchObject({ ok: false })
+    }
   })
 
   it('lets a job be cancelled, and refunds it', async () => {

@@ -43,12 +43,13 @@ export const WIRE_ERRORS = {
     remedy: 'Try again with growing pauses; nothing was changed, or the idempotency key makes it safe.',
   },
   'wire/answer': {
-    meaning: 'An answer is not one that the protocol knows: another program answers, or another version.',
+    meaning:
+      'An answer is not one that the protocol knows, or not one to what was asked: another program or version answers.',
     remedy: 'Check the address of the coordinator, and what stands between it and you.',
   },
   'wire/receipt': {
     meaning:
-      'A receipt that holds is that of another job, of another input, or of one that was cut otherwise.',
+      'A receipt that holds is that of another job, input, validation or seed than was agreed at submission.',
     remedy:
       'Do not take it for the receipt of this job; ask the coordinator again, and tell others if it stays.',
   },

@@ -8,8 +8,9 @@
  *
  * Threat: the coordinator. What it says of a result holds only as far as `verifyJob` confirms it.
  */
-import { toBase64 } from '../core/bytes.ts'
+import { equalBytes, toBase64 } from '../core/bytes.ts'
 import { parseCid } from '../core/cid.ts'
+import { encodeCanonical, parseWith } from '../core/codec.ts'
 import { AssayError, type Rejection, reject, type Verdict } from '../core/errors.ts'
 import {
   MAX_BUNDLE_BYTES,
@@ -19,11 +20,12 @@ import {
   type VerifyBundleOptions,
   verifyReceiptBundle,
 } from '../receipt/job/bundle.ts'
+import type { AskedValidation } from '../receipt/job/statement.ts'
 import { decodeRows, encodeRows, MAX_ROWS_BYTES } from '../task/rows.ts'
 import type { EventView } from './account.ts'
 import { addressOf, type BlobSource, uploadBlob, uploadBytes } from './blob-transfer.ts'
 import type { Client } from './client.ts'
-import type { JobSpecInput, JobView } from './job.ts'
+import { type JobSpecInput, type JobView, jobSpec, samplingPolicy, type ValidationPolicy } from './job.ts'
 import { isFinal } from './life.ts'
 import { segmentTask, withoutRows } from './segment.ts'
 import { segmentInputDigests } from './segment-digests.ts'
@@ -52,7 +54,11 @@ export interface SubmitOptions {
   }) => void
 }
 
-/** Uploads what is missing and submits. Throws `cid/mismatch` for content that the work does not name. */
+/**
+ * Uploads what is missing and submits. Keep the answer for `verifyJob`: its specification is what was sent, and it has the
+ * commitment to the seed of all draws, made before anything was computed. Throws `cid/mismatch` for content that the work
+ * does not name, `wire/answer` where the coordinator took another job.
+ */
 export async function submitJob(
   client: Client,
   draft: JobDraft,
@@ -65,14 +71,24 @@ export async function submitJob(
     if (!named.includes(cid)) throw unnamed(cid, named)
     await upload(client, content instanceof Uint8Array ? sourceOf(cid, content) : content, options)
   }
-  const input = await inputRef(client, draft, options)
-  return client.submitJob(
-    { body: { ...draft, input } },
+  const body = { ...draft, input: await inputRef(client, draft, options) }
+  const job = await client.submitJob(
+    { body },
     {
       ...(signal === undefined ? {} : { signal }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     },
   )
+  if (equalBytes(specBytes(body), specBytes(job.spec))) return job
+  throw new AssayError('wire/answer', `job ${job.id} is another than was submitted: cancel it`, {
+    detail: { id: job.id },
+  })
+}
+
+/** What a job comes to, defaults and all. */
+function specBytes(spec: JobSpecInput): Uint8Array {
+  // Through JSON, as it travels: what is undefined is not there.
+  return encodeCanonical(JSON.parse(JSON.stringify(parseWith(jobSpec, spec, 'the job'))))
 }
 
 async function inputRef(client: Client, draft: JobDraft, options: SubmitOptions): Promise<ValueRef> {
@@ -185,8 +201,8 @@ export async function fetchReceipt(
 }
 
 export interface VerifyOptions extends Omit<VerifyBundleOptions, 'outputs' | 'taskId' | 'inputDigest'> {
-  /** The job as it was submitted. */
-  readonly job: Pick<JobView, 'id' | 'spec'>
+  /** The answer of `submitJob`, and not what the coordinator says of the job later. */
+  readonly job: Pick<JobView, 'id' | 'spec' | 'seedCommitment'>
   /** Address of its input; that of the inline bytes, too. */
   readonly inputCid: string
   /** What `fetchResult` gave; without it the receipt alone is checked. */
@@ -194,7 +210,7 @@ export interface VerifyOptions extends Omit<VerifyBundleOptions, 'outputs' | 'ta
 }
 
 /**
- * Whether a receipt is that of this job (task, input, rows, all of it), and holds. Name the coordinator that you
+ * Whether a receipt is that of this job (task, input, rows, validation, seed), and holds. Name the coordinator that you
  * submitted to as `signer`: without it, anybody's signature does. Never throws for a bundle that was read.
  */
 export async function verifyJob(
@@ -224,8 +240,25 @@ function otherJob({ statement }: VerifiedBundle, { job, inputCid }: VerifyOption
   }
   const { cids, rows, segmentRows } = predicate.input
   const isSameInput = cids.length === 1 && cids[0] === inputCid
-  if (isSameInput && rows === job.spec.rows && segmentRows === job.spec.segmentRows) return undefined
-  return reject('wire/receipt', 'the receipt is of another input, or of one that was cut otherwise')
+  if (!isSameInput || rows !== job.spec.rows || segmentRows !== job.spec.segmentRows) {
+    return reject('wire/receipt', 'the receipt is of another input, or of one that was cut otherwise')
+  }
+  const { asked, seed } = predicate.validation
+  if (!isAsked(asked, job.spec.validation)) {
+    return reject('wire/receipt', 'the receipt is over another validation than the job asked for')
+  }
+  // A secret that is chosen when the results are known draws whatever the coordinator likes.
+  if (seed.commitment === job.seedCommitment) return undefined
+  return reject('wire/receipt', 'the receipt draws from another seed than the coordinator had committed to', {
+    expected: job.seedCommitment,
+    found: seed.commitment,
+  })
+}
+
+function isAsked(asked: AskedValidation, { sampling, redundancy }: ValidationPolicy): boolean {
+  if ((asked.redundancy?.share ?? null) !== (redundancy?.share ?? null)) return false
+  const names = Object.keys(samplingPolicy.shape) as (keyof typeof samplingPolicy.shape)[]
+  return names.every((name) => (asked.sampling?.[name] ?? null) === (sampling?.[name] ?? null))
 }
 
 function segmentsOf(rows: readonly Uint8Array[], segmentRows: number): Uint8Array[] {
