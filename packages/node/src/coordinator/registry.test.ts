@@ -343,6 +343,10 @@ describe('conduct', () => {
     expect(results.at(-1)?.excused).toHaveLength(1)
     expect(await balance(stakeAccount(broken[0] as string))).toBe(policy.minStake - policy.penalty)
     expect(await openIncidents(network.db, NOW)).toHaveLength(1)
+    // Until it is over, they get no work of the kind; others do.
+    const runtimesOf = async (id: string) => (await readNodes(network.db, [id])).get(id)?.manifest.runtimes
+    expect(await runtimesOf(broken[0] as string)).not.toContain('wasm')
+    expect(await runtimesOf(fine[0] as string)).toContain('wasm')
     // A cheat of another version is a cheat.
     expect((await see([fault(other)])).excused).toHaveLength(0)
     await Promise.all([network.db, network.open()].map((db) => settleIncidents(db, { policy, now: NOW })))
@@ -354,7 +358,13 @@ describe('conduct', () => {
     expect(await balance(stakeAccount(other))).toBe(policy.minStake - policy.penalty)
     const codes = (await show(broken[0] as string)).decisions.map(({ code }) => code)
     expect(codes.slice(0, 2)).toEqual(['pardoned', 'fault'])
+    await settleIncidents(network.db, { policy, now: NOW + policy.incidentMs - 1 })
+    expect(await runtimesOf(broken[0] as string)).not.toContain('wasm')
     expect(await openIncidents(network.db, NOW + policy.incidentMs)).toHaveLength(0)
+    await settleIncidents(network.db, { policy, now: NOW + policy.incidentMs })
+    expect(await runtimesOf(broken[0] as string)).toContain('wasm')
+    const { rows: ended } = await network.db.query("SELECT data FROM event WHERE type = 'incident.ended'")
+    expect(ended).toHaveLength(1)
     expect((await checkBooks(network.db)).faults).toEqual([])
   })
 })

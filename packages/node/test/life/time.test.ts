@@ -138,6 +138,35 @@ describe('what is kept for a node', () => {
   })
 })
 
+describe('an incident', () => {
+  it('keeps its cohort from new work of its kind until it is over', async () => {
+    const carol = await world.addNode('op-c')
+    await world.submit('sue', { rows: 1 })
+    const [held] = leasesOf(await world.lease(alice))
+    const id = await world.submit('sue', { rows: 40, budget: 1200, validation: { redundancy: { share: 1 } } })
+    await world.db.query(
+      'INSERT INTO incident (cohort, reason, until, is_pausing) VALUES ($1, $2, $3, true)',
+      [
+        JSON.stringify({ engine: 'engine of op-a', runtime: 'wasm' }),
+        'of a test',
+        new Date(world.now().getTime() + 3_600_000),
+      ],
+    )
+    await world.sweep()
+    expect(await world.lease(alice)).toEqual([])
+    // What it has it may finish, and nothing is kept for it.
+    const renewed = { leases: [held as never], now: world.now() }
+    expect(await world.life.renewLeases(alice.id, renewed)).toEqual([])
+    expect(await world.work(bob)).toBe(40)
+    const queued = (await world.runs(id)).filter(({ state }) => state === 'queued')
+    expect(new Set(queued.map(({ reservedFor }) => reservedFor))).toEqual(new Set(['trusted:op-c']))
+    expect(await world.work(carol)).toBe(40)
+    await world.submit('sue', { rows: 1, deadlineSeconds: 1_000_000 })
+    await world.sweep(3_600_000)
+    expect(await world.work(alice)).toBeGreaterThan(0)
+  })
+})
+
 describe('attempts', () => {
   it('end, with the job that they belong to', async () => {
     const id = await world.submit('sue', { rows: 2, maxAttempts: 2 })

@@ -11,6 +11,7 @@
 
 import type { Manifest } from 'assay/wire/manifest'
 import { type Queryable, statement } from '../../store/database.ts'
+import { KEPT_FROM, runtimesLeft } from '../registry/incidents.ts'
 import { queuesOf, reservation } from './queue.ts'
 
 /** How long a run is kept for one operator: a node that is free asks several times within it. */
@@ -145,7 +146,7 @@ export function goneFrom(before: Roster, after: Roster): Reserved[] {
 const LOAD = statement(
   'roster_load',
   `SELECT operator, standing = 'trusted' AS is_trusted, manifest->'workKinds' AS kinds,
-     manifest->'runtimes' AS runtimes, manifest->'chatModels' AS models
+     manifest->'runtimes' AS runtimes, manifest->'chatModels' AS models, ${KEPT_FROM} AS kept_from
    FROM node WHERE state = 'online' AND NOT away AND last_seen_at > now() - interval '${UNHEARD_SECONDS} seconds'
      AND role = 'solver' AND standing IN ('probation', 'trusted')
      AND (resting_until IS NULL OR resting_until <= $1) ORDER BY id`,
@@ -157,16 +158,16 @@ interface LoadRow {
   readonly kinds: Manifest['workKinds']
   readonly runtimes: Manifest['runtimes']
   readonly models: Manifest['chatModels'] | null
+  readonly kept_from: readonly string[]
 }
 
 /** Of the nodes that get work now, and are there to take it. */
 export async function loadRoster(db: Queryable, now: Date): Promise<Roster> {
   const { rows } = await db.query<LoadRow>(LOAD, [now])
   return rosterOf(
-    rows.map(({ operator, is_trusted: isTrusted, kinds: workKinds, runtimes, models }) => ({
-      operator,
-      isTrusted,
-      queues: queuesOf({ workKinds, runtimes, chatModels: models ?? [] }),
-    })),
+    rows.map(({ operator, is_trusted: isTrusted, kinds: workKinds, models, ...row }) => {
+      const runtimes = runtimesLeft(row.runtimes, row.kept_from)
+      return { operator, isTrusted, queues: queuesOf({ workKinds, runtimes, chatModels: models ?? [] }) }
+    }),
   )
 }

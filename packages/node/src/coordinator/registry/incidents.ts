@@ -3,7 +3,10 @@
  *
  * Audits are counted by kind of node in buckets of some minutes. A fault is judged against all of them within a window.
  * Where its cohort is to blame, an incident is opened: faults of the cohort are excused until it ends, and what its
- * nodes lost to faults within the window is given back: standing, stake, and what was held.
+ * nodes lost to faults within the window is given back: standing, stake, and what was held. Where enough operators
+ * outside of the cohort do the same kind of thing right, it gets no new work of its kind meanwhile, since what is wrong
+ * with all of its nodes would be found in the share of their results alone that is audited. Where all of a network are
+ * of the cohort, they go on: a few operators could stop it otherwise, and nobody else could do the work.
  */
 import { toHex } from 'assay/core/bytes'
 import { type Database, type Queryable, statement, type Tx } from '../../store/database.ts'
@@ -50,10 +53,11 @@ export async function excuseFaults(
     const kind = kindOf(nodes.get(fault.nodeId) as NodeRecord, fault.runtime)
     if (!open.some(({ cohort }) => isOf(kind, cohort))) {
       records ??= await recordsSince(tx, now - policy.cohortWindowMs)
-      const { verdict, cohort, reason } = judgeCohort(kind, records, policy.cohort)
+      const { verdict, cohort, reason, detail } = judgeCohort(kind, records, policy.cohort)
       if (verdict === 'fraud') continue
       open.push({ cohort })
-      await openIncident(tx, { cohort, reason, now, policy })
+      const isPausing = hasOthers(cohort, Number(detail.otherOperators), policy)
+      await openIncident(tx, { cohort, reason, isPausing, now, policy })
     }
     excused.add(fault)
   }
@@ -104,6 +108,24 @@ export async function openIncidents(db: Queryable, now: number): Promise<Inciden
   return [...rows]
 }
 
+/**
+ * Of a row of `node`: the runtimes that incidents keep it from, and '' for all of them. `WHERE NOT is_over` is an index
+ * that is mostly empty.
+ */
+export const KEPT_FROM = `ARRAY(
+    SELECT coalesce(cohort->>'runtime', '') FROM incident WHERE NOT is_over AND is_pausing
+      AND (cohort->>'engine' IS NULL OR cohort->>'engine' = node.manifest->>'engine')
+      AND (cohort->>'tier' IS NULL OR cohort->>'tier' = node.manifest->'hardware'->>'tier')
+  )`
+
+/** What a node may run now, of what it can run. */
+export function runtimesLeft<Runtime extends string>(
+  runtimes: readonly Runtime[],
+  keptFrom: readonly string[],
+): Runtime[] {
+  return runtimes.filter((runtime) => !keptFrom.includes(runtime) && !keptFrom.includes(''))
+}
+
 /** Whether a kind of node is of a cohort. */
 function isOf(kind: Kind, cohort: Partial<Kind>): boolean {
   return Object.entries(cohort).every(([field, value]) => kind[field as keyof Kind] === value)
@@ -113,22 +135,37 @@ function kindOf({ engine, tier }: Pick<NodeRecord, 'engine' | 'tier'>, runtime: 
   return { engine, runtime, tier }
 }
 
+/** Whether the same kind of work can be done by nodes outside of the cohort. */
+function hasOthers(cohort: Partial<Kind>, operators: number, policy: NodePolicy): boolean {
+  const isAllOfRuntime = cohort.engine === undefined && cohort.tier === undefined
+  return !isAllOfRuntime && operators >= policy.cohort.minOperators
+}
+
 async function openIncident(
   tx: Tx,
-  { cohort, reason, now, policy }: { cohort: Partial<Kind>; reason: string; now: number; policy: NodePolicy },
+  {
+    cohort,
+    reason,
+    isPausing,
+    now,
+    policy,
+  }: { cohort: Partial<Kind>; reason: string; isPausing: boolean; now: number; policy: NodePolicy },
 ): Promise<void> {
   const until = new Date(now + policy.incidentMs)
-  await tx.query('INSERT INTO incident (cohort, reason, until) VALUES ($1, $2, $3)', [
+  await tx.query('INSERT INTO incident (cohort, reason, until, is_pausing) VALUES ($1, $2, $3, $4)', [
     JSON.stringify(cohort),
     reason,
     until,
+    isPausing,
   ])
-  await append(tx, [{ type: 'incident.opened', data: { cohort, reason, until: until.toISOString() } }])
+  await append(tx, [
+    { type: 'incident.opened', data: { cohort, reason, isPausing, until: until.toISOString() } },
+  ])
 }
 
 /**
- * Pardons the nodes of incidents that were opened since the last time, each in a transaction of its own, and forgets
- * conduct that no window reaches.
+ * Pardons the nodes of incidents that were opened since the last time, each in a transaction of its own, ends those whose
+ * time is over, and forgets conduct that no window reaches.
  */
 export async function settleIncidents(
   db: Database,
@@ -136,9 +173,26 @@ export async function settleIncidents(
 ): Promise<void> {
   const { rows } = await db.query<{ id: number }>('SELECT id FROM incident WHERE NOT is_pardoned ORDER BY id')
   for (const { id } of rows) await db.tx((tx) => pardonCohort(tx, id, policy))
+  await db.tx((tx) => endIncidents(tx, now))
   await db.query('DELETE FROM conduct WHERE since < $1', [
     new Date(now - 2 * policy.cohortWindowMs - BUCKET_MS),
   ])
+}
+
+async function endIncidents(tx: Tx, now: number): Promise<void> {
+  const { rows } = await tx.query<{ cohort: Partial<Kind> }>(
+    `UPDATE incident SET is_over = true FROM (
+       SELECT id FROM incident WHERE NOT is_over AND until <= $1 ORDER BY id FOR UPDATE SKIP LOCKED
+     ) AS ended WHERE incident.id = ended.id RETURNING cohort`,
+    [new Date(now)],
+  )
+  await append(
+    tx,
+    rows.map(({ cohort }) => {
+      const reason = 'its time is over: nodes of the cohort get work, and their faults count'
+      return { type: 'incident.ended', data: { cohort, reason } }
+    }),
+  )
 }
 
 interface Lost {

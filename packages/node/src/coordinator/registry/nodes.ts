@@ -11,6 +11,7 @@ import type { Manifest } from 'assay/wire/manifest'
 import { type Queryable, statement } from '../../store/database.ts'
 import { auditRate } from '../trust/audit.ts'
 import { parseReputation, type Reputation, type Standing } from '../trust/reputation-state.ts'
+import { KEPT_FROM, runtimesLeft } from './incidents.ts'
 import type { NodePolicy } from './policy.ts'
 
 const CACHE_MS = 2_000
@@ -21,6 +22,7 @@ export interface NodeInfo {
   readonly nodeId: string
   readonly publicKey: PublicKey
   readonly role: Manifest['role']
+  /** Without the runtimes that an incident keeps it from. */
   readonly manifest: Manifest
   readonly operator: string
   readonly state: 'online' | 'offline' | 'draining'
@@ -42,12 +44,13 @@ interface NodeRow {
   readonly reputation: unknown
   readonly resting_until: Date | null
   readonly stake: number | null
+  readonly kept_from: readonly string[]
 }
 
 const READ = statement(
   'nodes_read',
   `SELECT node.id, role, public_key, manifest, operator, state, standing, reputation, resting_until,
-     account.balance AS stake
+     account.balance AS stake, ${KEPT_FROM} AS kept_from
    FROM node LEFT JOIN account ON account.id = 'stake:' || encode(node.id, 'hex') WHERE node.id = ANY ($1::bytea[])`,
 )
 
@@ -58,7 +61,8 @@ export async function readNodes(db: Queryable, nodeIds: readonly string[]): Prom
 }
 
 function infoOf(row: NodeRow): NodeInfo {
-  const { role, manifest, operator, state, standing } = row
+  const { role, operator, state, standing } = row
+  const manifest = { ...row.manifest, runtimes: runtimesLeft(row.manifest.runtimes, row.kept_from) }
   return {
     nodeId: toHex(row.id),
     publicKey: { type: row.public_key.type, bytes: fromHex(row.public_key.bytes) },

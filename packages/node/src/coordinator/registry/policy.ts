@@ -14,7 +14,7 @@ export interface NodePolicy {
   readonly penalty: number
   /** How far back conduct is looked at when a cohort is judged. */
   readonly cohortWindowMs: number
-  /** How long the faults of a cohort with an incident are nobody's. */
+  /** How long a cohort with an incident gets no work of its kind, and its faults are nobody's. */
   readonly incidentMs: number
   /** Three heartbeats that did not come. */
   readonly offlineAfterMs: number

@@ -15,9 +15,10 @@
  *    be at most `significance`.
  *
  * Threat: cheats that want to pass for an incident. They need that many operators (which are enrolled by people), all
- * of a version that few honest nodes run, and they gain the penalty alone: the results stay rejected and unpaid. So
- * that it cannot be repeated, a cohort with an incident gets no work of its kind until somebody has looked at it, and
- * an engine that nobody published is no cohort: see `knownEngines`.
+ * of a version that few honest nodes run, and they gain the penalty alone: the results stay rejected and unpaid. While
+ * an incident lasts, its cohort gets no new work of its kind where others are there to do it (registry/incidents.ts):
+ * neither cheats nor an engine that is broken for all of it go on with what no audit sees. Whoever fails after it is
+ * judged anew, by what was seen within the window. An engine that nobody published is no cohort: see `knownEngines`.
  */
 import {
   drawRange,

@@ -2,8 +2,10 @@
 import type { Migration } from '../migrate.ts'
 import { NETWORK } from './001-network.ts'
 import { AWAY } from './002-away.ts'
+import { INCIDENT_OVER } from './003-incident-over.ts'
 
 export const MIGRATIONS: readonly Migration[] = [
   { name: '001-network', statements: NETWORK },
   { name: '002-away', statements: AWAY },
+  { name: '003-incident-over', statements: INCIDENT_OVER },
 ]
