@@ -71,20 +71,23 @@ describe('uploads', () => {
     const whole = { cid, sizeBytes: bytes.length, storedBytes: bytes.length }
     const none = { ...whole, storedBytes: 0, complete: false }
     const answers = [
-      null,
+      'blob/busy',
       { ...whole, complete: false },
       none,
       // Of its only part: by then it was somebody else's.
       none,
       none,
+      'blob/missing',
+      none,
       { ...whole, complete: true },
     ]
     const { server, client } = await connect((_, answer) => {
       const next = answers.shift()
-      return next === null ? problem(answer, { code: 'blob/busy', status: 409 }) : json(answer, next)
+      if (typeof next !== 'string') return json(answer, next)
+      problem(answer, { code: next, status: next === 'blob/busy' ? 409 : 404 })
     })
     expect(await uploadBytes(client, bytes)).toBe(cid)
-    const methods = ['POST', 'POST', 'POST', 'PATCH', 'POST', 'PATCH']
+    const methods = ['POST', 'POST', 'POST', 'PATCH', 'POST', 'PATCH', 'POST', 'PATCH']
     expect(server.asked.map(({ method }) => method)).toEqual(methods)
   })
 

@@ -132,7 +132,9 @@ function stuck({ cid, storedBytes, sizeBytes }: Omit<BlobStatus, 'complete'>): A
 }
 
 function isElsewhere(error: unknown): boolean {
-  return error instanceof AssayError && error.detail.status === 409
+  if (!(error instanceof AssayError)) return false
+  // An upload that is gone: of two of the same, one found other bytes, or was finished elsewhere.
+  return error.detail.status === 409 || error.code === 'blob/missing'
 }
 
 export interface DownloadOptions {
