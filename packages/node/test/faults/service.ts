@@ -41,6 +41,7 @@ export interface Service {
   /** Given with the next start, beside its arguments. */
   extraArgs: readonly string[]
   isServing(): boolean
+  pid(): number | undefined
   /** Resolves when it serves. */
   serving(): Promise<void>
   /** Sends a signal to the process that runs; false where none does. */
@@ -110,6 +111,7 @@ export function startService(options: ServiceOptions): Service {
     endings,
     extraArgs: [],
     isServing: () => isServing,
+    pid: () => child?.pid,
     serving: () => {
       if (isServing) return Promise.resolve()
       return new Promise((resolve) => wake.push(resolve))

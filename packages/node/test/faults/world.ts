@@ -48,6 +48,10 @@ export interface FaultWorld {
   /** Of the submitter: as disturbed as the others', one for each coordinator. */
   readonly submitters: readonly Client[]
   readonly submitterWays: readonly Way[]
+  /** Of a coordinator, past everything that is disturbed. */
+  readonly url: () => string
+  /** A client of an account of its own, past everything that is disturbed; and its key. */
+  readonly account: (name: string) => Promise<{ readonly token: string; readonly client: Client }>
   /** Straight to a coordinator and to the database, for looking at the end. */
   readonly admin: () => Client
   readonly db: Database
@@ -91,7 +95,7 @@ async function open(
   const hasDisk = mountDisk(blobFolder)
   if (hasDisk) closers.push(() => execFileSync('umount', ['-l', blobFolder]))
 
-  const urls: (string | null)[] = []
+  const urls: string[] = []
   const relays: Relay[][] = Array.from({ length: COORDINATORS }, () => [])
   let adminToken = ''
   const startCoordinator = async (i: number) => {
@@ -134,7 +138,8 @@ async function open(
       }),
     )
   const urlOf = ({ proxy }: Way) => `http://127.0.0.1:${proxy.port}`
-  const admin = () => createClient({ url: urls.find((url) => url !== null) as string, token: adminToken })
+  const url = () => urls[0] as string
+  const admin = () => createClient({ url: url(), token: adminToken })
 
   const account = async (name: string, scopes: readonly Scope[]) => {
     const { token } = await admin().makeKey({ body: { account: name, scopes: [...scopes] } })
@@ -181,6 +186,11 @@ async function open(
     verifier,
     submitters: submitterWays.map((way) => createClient({ url: urlOf(way), token, timeoutMs: 10_000 })),
     submitterWays,
+    url,
+    account: async (name) => {
+      const own = await account(name, ['jobs:read', 'jobs:write'])
+      return { token: own, client: createClient({ url: url(), token: own }) }
+    },
     admin,
     db,
     coordinatorId: coordinator.nodeId,
