@@ -26,7 +26,7 @@ import { decodeTensors, encodeTensors } from 'assay/state/tensors'
 import { decodeRows, encodeRows } from 'assay/task/rows'
 import { decodeRow } from 'assay/wasm/row'
 import { commandLine, startNetworkProcess } from '../network-process.mjs'
-import { ALTERED, resign, SIGNED } from './receipt-forgeries.mjs'
+import { AGREED, ALTERED, resign, SIGNED } from './receipt-forgeries.mjs'
 
 const IMAGES = 1000
 const SEGMENT_ROWS = 50
@@ -188,6 +188,7 @@ async function verifyOffline(signer) {
   }
   for (const [job, content] of Object.entries(contents)) {
     const again = ['--inputs', file(job, 'input.bin'), '--content', content, '--signer', signer]
+    again.push('--job', file(job, 'job.json'))
     const { status, result } = await verify(file(job, 'receipt.json'), job, ...again)
     const { executions, verdicts, outputs } = result.checked ?? {}
     const figures = `${executions} executions, ${verdicts} verdicts, ${outputs} outputs, ${result.rowsComputedAgain} rows again`
@@ -224,12 +225,27 @@ async function refuseForgeries(signer) {
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, take))
+  await refuseOtherTerms(text, key)
   await refuseRows(signer)
 }
 
 function check(name, bundle, signer) {
   writeFileSync(file(`forged-${name}.json`), JSON.stringify(bundle))
   return verify(file(`forged-${name}.json`), 'onnx', ...(signer === undefined ? [] : ['--signer', signer]))
+}
+
+/** What is whole in itself, and is not what was agreed when the job was submitted. */
+async function refuseOtherTerms(text, key) {
+  for (const [what, change] of Object.entries(AGREED)) {
+    const receipt = file('forged-terms.json')
+    writeFileSync(receipt, JSON.stringify(await resign(JSON.parse(text), { key, change })))
+    const whole = await verify(receipt, 'onnx')
+    const { status, result } = await verify(receipt, 'onnx', '--job', file('onnx', 'job.json'))
+    const isTold = whole.status === 0 && status === 1 && result.isValid === false
+    expect(`other terms: ${what}: ${result.rejection?.code}`, isTold, [whole.result, result])
+  }
+  const other = await verify(file('onnx', 'receipt.json'), 'onnx', '--job', file('native', 'job.json'))
+  expect(`other terms: the job of another: ${other.result.rejection?.code}`, other.status === 1, other.result)
 }
 
 /** The receipt as it came, and other rows. */

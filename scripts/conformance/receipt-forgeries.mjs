@@ -9,6 +9,7 @@ import { fromBase64, toBase64, utf8 } from 'assay/core/bytes'
 import { encodePublicKey } from 'assay/core/key-file'
 import { nodeId } from 'assay/core/keys'
 import { sealEnvelope } from 'assay/receipt/envelope'
+import { assuranceOf } from 'assay/receipt/job/assurance'
 import { listRoot, MAX_JOB_PAYLOAD_BYTES, segmentRoots } from 'assay/receipt/job/statement'
 
 /** Another digit in the middle, of a text of hexadecimal digits. */
@@ -166,6 +167,24 @@ export const SIGNED = {
   'less paid than nodes got': ({ credits }) => {
     credits.paid = 0
   },
+}
+
+/** As much as before follows from less: only who knows what was agreed can tell. */
+export const AGREED = {
+  'less redundancy than was asked': (predicate) => {
+    ask(predicate, { redundancy: { share: 0 } })
+  },
+  'no redundancy': (predicate) => {
+    ask(predicate, { redundancy: null })
+  },
+  'less confidence than was asked': (predicate) => {
+    ask(predicate, { sampling: { ...predicate.validation.asked.sampling, confidence: 0.5 } })
+  },
+}
+
+function ask({ validation, segments: { count } }, change) {
+  Object.assign(validation.asked, change)
+  Object.assign(validation.assurance, assuranceOf(validation.asked, { segments: count }))
 }
 
 /** The bundle with an altered statement, signed by `key`; no change gives one that is as good as the coordinator's. */

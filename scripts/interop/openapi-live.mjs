@@ -55,7 +55,16 @@ async function expectVerified(signer) {
   const file = (name) => join(out, name)
   const { status, result } = await commandLine(scratch).run(
     ...['verify', file('receipt.json'), '--rows', file('rows.bin'), '--inputs', file('input.bin')],
-    ...['--content', join(MODULES, 'orders.wasm'), '--signer', signer, '--samples', '60'],
+    ...[
+      '--content',
+      join(MODULES, 'orders.wasm'),
+      '--signer',
+      signer,
+      '--samples',
+      '60',
+      '--job',
+      file('job.json'),
+    ],
   )
   if (status !== 0) throw new Failure(`the receipt does not hold: ${JSON.stringify(result)}`)
   const { executions, verdicts, outputs } = result.checked

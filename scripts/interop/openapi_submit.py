@@ -197,7 +197,8 @@ def large_job():
         ),
     )
     key = f"python-{generator.getrandbits(64):x}"
-    job = ok(submit_job.sync_detailed(client=submitter, body=spec, idempotency_key=key))
+    answer = submit_job.sync_detailed(client=submitter, body=spec, idempotency_key=key)
+    job = ok(answer)
     again = ok(submit_job.sync_detailed(client=submitter, body=spec, idempotency_key=key))
     expect("idempotency: the same job", again.id == job.id, (again.id, job.id))
     spec.priority = 9
@@ -214,7 +215,8 @@ def large_job():
     check_events(job.id)
     receipt = job_receipt.sync_detailed(job.id, client=submitter)
     expect("receipts: read", isinstance(ok(receipt), dict))
-    for name, data in {"rows.bin": result.content, "input.bin": content, "receipt.json": receipt.content}.items():
+    kept = {"job.json": answer, "rows.bin": result, "receipt.json": receipt}
+    for name, data in {**{name: it.content for name, it in kept.items()}, "input.bin": content}.items():
         (out / name).write_bytes(data)
     return job
 

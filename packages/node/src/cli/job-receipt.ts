@@ -3,29 +3,45 @@
  * with the rows at hand, that they are the accepted ones; with input and model or module, that a sample of them comes
  * out here again.
  */
+import { fromBase64 } from 'assay/core/bytes'
 import { contentAddress, parseCid } from 'assay/core/cid'
 import { parseWith } from 'assay/core/codec'
 import { AssayError, type Rejection, reject, type Verdict } from 'assay/core/errors'
 import { sampleIndices } from 'assay/core/sampling'
 import { parseReceiptBundle, type VerifiedBundle, verifyReceiptBundle } from 'assay/receipt/job/bundle'
 import { decodeRows, encodeRows } from 'assay/task/rows'
+import { addressOf } from 'assay/wire/blob-transfer'
+import { jobView } from 'assay/wire/job'
 import { rowState, rowsAgree, segmentTask, withoutRows } from 'assay/wire/segment'
 import { segmentInputDigests } from 'assay/wire/segment-digests'
+import { type VerifyOptions, verifyJob } from 'assay/wire/submit'
 import { contentOf, type WorkSpec, workSpec } from 'assay/wire/work'
+import * as z from 'zod/mini'
 import { openInference } from '../work/inference.ts'
 import { openWork } from '../work/open-work.ts'
 import { createWasmRunner } from '../work/wasm-runner.ts'
 import type { Outcome, Session } from './command.ts'
 import { remedyOf } from './exit.ts'
-import { readCapped } from './files.ts'
+import { readCapped, readJson } from './files.ts'
 import { randomBytes32 } from './randomness.ts'
 import { formatCount, formatPercent, type Style, table } from './style.ts'
 
 const MAX_DATA_BYTES = 2 ** 30
+/** An inline input, a system prompt, and what is around them. */
+const MAX_JOB_FILE_BYTES = 2 ** 20
 const DEFAULT_SAMPLES = 20
+
+/** What a submitter knows of a job from before it ran: the answer to its submission, or `job.json` of `assay submit`. */
+const agreedJob = z.object({
+  id: jobView.shape.id,
+  spec: jobView.shape.spec,
+  seedCommitment: jobView.shape.seedCommitment,
+})
 
 export interface JobReceiptOptions {
   readonly signer?: string
+  /** The job as it was submitted: `job.json` of `assay submit`. */
+  readonly job?: string
   /** Encoded rows: `rows.bin` of `assay submit`. */
   readonly rows?: string
   /** Encoded input: `input.bin` of `assay submit`. */
@@ -36,9 +52,9 @@ export interface JobReceiptOptions {
   readonly samples?: number
 }
 
-/** Whether a file holds the receipt of a network job, and not that of one verification. */
-export function isJobReceipt(text: Uint8Array): boolean {
-  return Buffer.from(text.subarray(0, 4096)).includes('"assay/receipt-bundle"')
+/** Whether a file holds the receipt of a network job, and not that of one verification; in whatever order it is. */
+export function isJobReceipt({ buffer, byteOffset, length }: Uint8Array): boolean {
+  return Buffer.from(buffer, byteOffset, length).includes('"assay/receipt-bundle"')
 }
 
 interface Rerun {
@@ -60,17 +76,25 @@ export async function checkJobReceipt(
   const { segmentRows, cids, rows: count } = predicate.input
   const work = parseWith(workSpec, predicate.work.descriptor, 'the work of the receipt')
   const guessProbability = predicate.validation.asked.sampling?.guessProbability ?? 0
-  const verdict = await verifyReceiptBundle(bundle, {
-    ...(signer === undefined ? {} : { signer }),
-    taskId: segmentTask(work, withoutRows, { guessProbability }).id,
-    inputDigest: (segment) => {
-      const from = segment * segmentRows
-      return segmentInputDigests([
-        { input: cids[0] as string, from, to: Math.min(from + segmentRows, count) },
-      ])[0] as Uint8Array
-    },
-    ...(rows === undefined ? {} : { outputs: cut(rows, segmentRows) }),
-  })
+  const demanded = signer === undefined ? {} : { signer }
+  const verdict =
+    options.job === undefined
+      ? await verifyReceiptBundle(bundle, {
+          ...demanded,
+          taskId: segmentTask(work, withoutRows, { guessProbability }).id,
+          inputDigest: (segment) => {
+            const from = segment * segmentRows
+            return segmentInputDigests([
+              { input: cids[0] as string, from, to: Math.min(from + segmentRows, count) },
+            ])[0] as Uint8Array
+          },
+          ...(rows === undefined ? {} : { outputs: cut(rows, segmentRows) }),
+        })
+      : await verifyJob(bundle, {
+          ...demanded,
+          ...(await readJob(options.job)),
+          ...(rows === undefined ? {} : { rows }),
+        })
   if (!verdict.ok) return refused(verdict, file)
   const rerun = await runAgain(verdict.value, { work, rows, options, session })
   if (rerun !== null && !rerun.ok) return refused(rerun, file)
@@ -81,6 +105,16 @@ function cut(rows: readonly Uint8Array[], segmentRows: number): Uint8Array[] {
   return Array.from({ length: Math.ceil(rows.length / segmentRows) }, (_, i) =>
     encodeRows(rows.slice(i * segmentRows, (i + 1) * segmentRows)),
   )
+}
+
+async function readJob(path: string): Promise<Pick<VerifyOptions, 'job' | 'inputCid'>> {
+  const job = parseWith(
+    agreedJob,
+    await readJson(path, { maxBytes: MAX_JOB_FILE_BYTES, what: 'the job' }),
+    path,
+  )
+  const { input } = job.spec
+  return { job, inputCid: 'cid' in input ? input.cid : await addressOf(fromBase64(input.inline)) }
 }
 
 function readData(path: string, what: string): Promise<Uint8Array> {

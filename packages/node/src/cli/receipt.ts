@@ -63,6 +63,7 @@ function receiptVerify(perform: Perform): Command {
     .option('--rows <file>', 'receipt of a job: its rows, as `assay submit` wrote them (rows.bin)')
     .option('--inputs <file>', 'receipt of a job: its input (input.bin), to compute some rows again')
     .option('--content <file>', 'receipt of a job: its model or module')
+    .option('--job <file>', 'receipt of a job: the job as it was submitted (job.json)')
     .option('--samples <n>', 'receipt of a job: rows to compute again', countFrom(1))
     .action(perform(checkReceipt))
 }

@@ -233,7 +233,8 @@ async function submit(given: NetworkWork, options: SubmitOptions, session: Sessi
     'rows.bin': encodeRows(rows),
     'input.bin': given.input,
     'receipt.json': toJsonText(receipt),
-    'job.json': toJsonText(ended),
+    // What was agreed is of before the job ran.
+    'job.json': toJsonText({ ...ended, spec: job.spec, seedCommitment: job.seedCommitment }),
   }
   for (const [name, data] of Object.entries(files)) await writeWhole(join(out, name), data)
   const elapsedMs = performance.now() - started

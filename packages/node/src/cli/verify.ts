@@ -65,6 +65,7 @@ export const verifyCommand: AddCommand = (perform) =>
     .option('--rows <file>', 'of the receipt of a job: its rows')
     .option('--inputs <file>', 'of the receipt of a job: its input, to compute some rows again')
     .option('--content <file>', 'of the receipt of a job: its model or module')
+    .option('--job <file>', 'of the receipt of a job: the job as it was submitted (job.json)')
     .addOption(new Option('--method <name>', 'how to check').choices(METHODS).default('lazy'))
     .option(
       '--confidence <p>',
