@@ -25,7 +25,9 @@ export function enroller(link: Link, { manifest, enrolment, log }: EnrolParts): 
   let underWay: Promise<void> | undefined
   const register = async (signal: AbortSignal) => {
     const pauses = backoff()
-    for (let tries = 1; ; tries++) {
+    // Apart from tries that found nobody, of which there may be any number before.
+    let refusals = 0
+    for (;;) {
       signal.throwIfAborted()
       try {
         const view = await link.client.registerNode(
@@ -36,7 +38,8 @@ export function enroller(link: Link, { manifest, enrolment, log }: EnrolParts): 
         return
       } catch (error) {
         signal.throwIfAborted()
-        if (isFinal(error, tries)) throw error
+        if (isRefusedSignature(error)) refusals++
+        if (isFinal(error, refusals)) throw error
         log.warn('the coordinator did not register the node yet', { error })
         await pauses.wait(signal)
       }
@@ -50,8 +53,11 @@ export function enroller(link: Link, { manifest, enrolment, log }: EnrolParts): 
   }
 }
 
-function isFinal(error: unknown, tries: number): boolean {
-  const code = error instanceof AssayError ? error.code : undefined
-  if (code === 'wire/signature') return tries >= SIGNATURE_TRIES
-  return code === 'wire/unauthenticated' || !mayPass(error)
+function isFinal(error: unknown, refusals: number): boolean {
+  if (isRefusedSignature(error)) return refusals >= SIGNATURE_TRIES
+  return (error instanceof AssayError && error.code === 'wire/unauthenticated') || !mayPass(error)
+}
+
+function isRefusedSignature(error: unknown): boolean {
+  return error instanceof AssayError && error.code === 'wire/signature'
 }

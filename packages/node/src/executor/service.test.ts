@@ -152,6 +152,19 @@ describe('a node', () => {
     await done(coordinator)
     expect(coordinator.calls.get('registerNode')).toBeGreaterThanOrEqual(2)
   })
+
+  it('puts its clock right at a coordinator that could not be reached for a while', async () => {
+    let away = 4
+    const { coordinator, start } = await setUp({
+      before: (stub) => {
+        stub.clockMs = 3_600_000
+        stub.fault = (operation) => (operation === 'registerNode' && away-- > 0 ? 'hang-up' : undefined)
+      },
+    })
+    await start()
+    await done(coordinator)
+    expect(coordinator.calls.get('registerNode')).toBe(6)
+  })
 })
 
 describe('the status port', () => {
