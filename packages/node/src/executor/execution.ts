@@ -26,6 +26,9 @@ import {
 } from 'assay/wire/segment'
 import { segmentInputDigests, segmentRequestIds } from 'assay/wire/segment-digests'
 
+/** Kinds of work that a node has under way; an entry has some kilobytes. */
+const MAX_TASKS = 64
+
 /** What all segments of a group share. */
 export interface GroupTask {
   readonly group: Omit<LeaseGroup, 'segments'>
@@ -53,8 +56,23 @@ export interface ExecutedProof {
 }
 
 export function groupTask(group: Omit<LeaseGroup, 'segments'>): GroupTask {
-  const { work, guessProbability } = group
-  return { group, task: segmentTask(work, withoutRows, { guessProbability }) }
+  return { group, task: taskOf(group) }
+}
+
+/** In the order of their last use. */
+const tasks = new Map<string, SegmentTask>()
+
+/** Making a task takes half a millisecond; jobs of one model or module share theirs. */
+function taskOf({ work, guessProbability }: Omit<LeaseGroup, 'segments'>): SegmentTask {
+  const name = JSON.stringify([guessProbability, work])
+  const task = tasks.get(name) ?? segmentTask(work, withoutRows, { guessProbability })
+  tasks.delete(name)
+  tasks.set(name, task)
+  for (const oldest of tasks.keys()) {
+    if (tasks.size <= MAX_TASKS) break
+    tasks.delete(oldest)
+  }
+  return task
 }
 
 export interface ComputedRows {

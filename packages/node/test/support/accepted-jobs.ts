@@ -179,14 +179,17 @@ async function insertJob(tx: Tx, job: AcceptedJob): Promise<JobFacts> {
     budget: 0,
   })
   const now = new Date()
+  const id = randomUUID()
+  const secret = new Uint8Array(randomBytes(32))
   const row = {
-    id: randomUUID(),
+    id,
     submitter,
     spec,
     segments,
     input_cid: contentAddress(encodeRows([]), 'raw'),
     input_inline: null,
-    seed_secret: new Uint8Array(randomBytes(32)),
+    seed_secret: secret,
+    seed_commitment: commitSeed(secret, jobSeedContext(id)),
     deadline_at: now,
     first_position: 0,
     is_canary: false,
@@ -202,7 +205,7 @@ async function insertJob(tx: Tx, job: AcceptedJob): Promise<JobFacts> {
       row.input_cid,
       segments,
       row.seed_secret,
-      commitSeed(row.seed_secret, jobSeedContext(row.id)),
+      row.seed_commitment,
       now,
     ],
   )

@@ -24,6 +24,8 @@ import type { BlobOwner, BlobStatus, Blobs, ByteRange, BytesAnswer } from './dep
 const MAX_PROOFS = 4096
 /** Blobs that jobs under way name; an entry has some 200 bytes. */
 const MAX_OWNED = 16_384
+/** How long an account is believed to have what it had: no longer than a request may take. */
+const OWNED_MS = 60_000
 
 const IS_RESULT = statement(
   'blob_is_result',
@@ -55,14 +57,15 @@ export interface BlobAccess extends Blobs {
 export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
   const proofs = new Map<string, Proof>()
 
-  /** What belongs to an account stays its own: a yes is asked for once, a no again and again. */
-  const owned = createLru<string, true>(MAX_OWNED)
+  /** When an account had a blob: a yes is asked for now and then, a no again and again. */
+  const owned = createLru<string, number>(MAX_OWNED)
   const owns = async (owner: BlobOwner, cid: string): Promise<boolean> => {
     const submitter = accountOf(owner)
     const name = `${cid} ${submitter}`
-    if (owned.get(name) === true) return true
+    const askedAt = performance.now()
+    if (askedAt - (owned.get(name) ?? Number.NEGATIVE_INFINITY) < OWNED_MS) return true
     const isOwned = await ownsBlob(db, { cid, submitter })
-    if (isOwned) owned.set(name, true)
+    if (isOwned) owned.set(name, askedAt)
     return isOwned
   }
   const isHeld = async (owner: BlobOwner, cid: string): Promise<boolean> =>

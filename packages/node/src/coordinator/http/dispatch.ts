@@ -1,7 +1,5 @@
 /** The life of jobs as the handlers want it: with the time, and counted. */
 import { toHex } from 'assay/core/bytes'
-import { commitSeed } from 'assay/core/seed'
-import { jobSeedContext } from 'assay/receipt/job/draws'
 import type { JobView } from 'assay/wire/job'
 import type { Metrics } from '../../service/metrics.ts'
 import type { Database } from '../../store/database.ts'
@@ -91,7 +89,7 @@ export function dispatchOf({ life, metrics, now }: LifeOverHttp): Dispatch {
 }
 
 /** A job that was taken this moment, without asking the database for it. */
-function freshView({ id, spec, segments: total, secret, deadlineAt }: JobFacts): JobView {
+function freshView({ id, spec, segments: total, seedCommitment, deadlineAt }: JobFacts): JobView {
   return {
     id,
     state: total <= SEGMENTS_AT_INTAKE ? 'running' : 'submitted',
@@ -99,7 +97,7 @@ function freshView({ id, spec, segments: total, secret, deadlineAt }: JobFacts):
     segments: { total, queued: total, leased: 0, committed: 0, accepted: 0, poisoned: 0 },
     audits: 0,
     faults: 0,
-    seedCommitment: toHex(commitSeed(secret, jobSeedContext(id))),
+    seedCommitment: toHex(seedCommitment),
     reason: null,
     escrow: spec.budget,
     spent: 0,

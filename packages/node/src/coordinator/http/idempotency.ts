@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto'
 import { AssayError, type Json } from 'assay/core/errors'
 import { createBatcher } from '../../store/batcher.ts'
-import { type Database, statement, type Tx } from '../../store/database.ts'
+import { type Queryable, statement } from '../../store/database.ts'
 
 const MAX_BATCH = 500
 const MAX_QUEUED = 20_000
@@ -49,11 +49,12 @@ interface Row {
 
 const INSERT = statement(
   'idempotency_insert',
-  `INSERT INTO idempotency (submitter, key, operation, request_digest, response, status)
+  `WITH committed_later AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+   INSERT INTO idempotency (submitter, key, operation, request_digest, response, status)
    SELECT submitter, key, operation, digest, plan, 0
-   FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::jsonb[])
+   FROM committed_later, unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::jsonb[])
      AS given (submitter, key, operation, digest, plan)
-   ORDER BY submitter, key ON CONFLICT DO NOTHING`,
+   ORDER BY submitter, key ON CONFLICT DO NOTHING RETURNING submitter, key`,
 )
 const READ = statement(
   'idempotency_read',
@@ -61,11 +62,11 @@ const READ = statement(
    FROM unnest($1::text[], $2::text[]) AS given (account, key)
    JOIN idempotency ON submitter = given.account AND idempotency.key = given.key`,
 )
-export function openReservations(db: Database): Reservations {
+export function openReservations(db: Queryable): Reservations {
   const batcher = createBatcher<Item, Json>({
     maxItems: MAX_BATCH,
     maxQueued: MAX_QUEUED,
-    run: (items) => db.tx((tx) => reserveAll(tx, items)),
+    run: (items) => reserveAll(db, items),
   })
   return {
     async reserve({ body, ...reservation }) {
@@ -81,26 +82,45 @@ export function openReservations(db: Database): Reservations {
   }
 }
 
-async function reserveAll(tx: Tx, items: readonly Item[]): Promise<(Json | Error)[]> {
+async function reserveAll(db: Queryable, items: readonly Item[]): Promise<(Json | Error)[]> {
   const first = new Map<string, Item>()
   for (const item of items) if (!first.has(nameOf(item))) first.set(nameOf(item), item)
   const distinct = [...first.values()]
-  const names = [distinct.map(({ account }) => account), distinct.map(({ key }) => key)] as const
-  await tx.query("SELECT set_config('synchronous_commit', 'off', true)")
-  await tx.query(INSERT, [
-    ...names,
+  const inserted = await db.query<{ submitter: string; key: string }>(INSERT, [
+    distinct.map(({ account }) => account),
+    distinct.map(({ key }) => key),
     distinct.map(({ operation }) => operation),
     distinct.map(({ digest }) => digest),
     distinct.map(({ plan }) => JSON.stringify(plan)),
   ])
-  const { rows } = await tx.query<Row>(READ, [...names])
-  const known = new Map(rows.map((row) => [nameOf({ account: row.submitter, key: row.key }), row]))
+  const fresh = new Set(inserted.rows.map(({ submitter, key }) => nameOf({ account: submitter, key })))
+  const known = await readKnown(
+    db,
+    distinct.filter((item) => !fresh.has(nameOf(item))),
+  )
   return items.map((item) => {
-    const row = known.get(nameOf(item)) as Row
-    const isSame = row.operation === item.operation && Buffer.from(row.request_digest).equals(item.digest)
-    if (isSame) return row.response
+    const name = nameOf(item)
+    const made = fresh.has(name) ? (first.get(name) as Item) : known.get(name)
+    if (made?.operation === item.operation && Buffer.from(made.digest).equals(item.digest)) return made.plan
     return new AssayError('wire/conflict', 'this Idempotency-Key came with another request before')
   })
+}
+
+type Made = Pick<Item, 'operation' | 'digest' | 'plan'>
+
+/** What came before under these keys. */
+async function readKnown(db: Queryable, items: readonly Item[]): Promise<Map<string, Made>> {
+  if (items.length === 0) return new Map()
+  const { rows } = await db.query<Row>(READ, [
+    items.map(({ account }) => account),
+    items.map(({ key }) => key),
+  ])
+  return new Map(
+    rows.map(({ submitter, key, operation, request_digest: digest, response: plan }) => [
+      nameOf({ account: submitter, key }),
+      { operation, digest, plan },
+    ]),
+  )
 }
 
 function nameOf({ account, key }: Pick<Item, 'account' | 'key'>): string {

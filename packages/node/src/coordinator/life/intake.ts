@@ -50,6 +50,7 @@ export interface PreparedJob extends Submission {
   readonly segments: number
   readonly inputCid: string
   readonly secret: Uint8Array
+  readonly seedCommitment: Uint8Array
   readonly submittedAt: Date
   /** Else its segments are made step by step behind it. */
   readonly isCutAtIntake: boolean
@@ -71,13 +72,16 @@ export async function prepareJob(parts: LifeParts, submission: Submission, now: 
   if (missing.length > 0) {
     throw new AssayError('job/content', `upload these first: ${missing.join(', ')}`, { detail: { missing } })
   }
+  const id = submission.id ?? uuidAt(now.getTime())
+  const secret = new Uint8Array(randomBytes(32))
   return {
     ...submission,
-    id: submission.id ?? uuidAt(now.getTime()),
+    id,
     queue: queueOf(spec.work),
     segments,
     inputCid,
-    secret: new Uint8Array(randomBytes(32)),
+    secret,
+    seedCommitment: commitSeed(secret, jobSeedContext(id)),
     submittedAt: now,
     isCutAtIntake: segments <= SEGMENTS_AT_INTAKE,
   }
@@ -181,7 +185,7 @@ async function insertJobs(tx: Tx, jobs: readonly PreparedJob[]): Promise<void> {
     jobs.map(({ spec }) => spec.priority),
     positions,
     jobs.map(({ secret }) => secret),
-    jobs.map(({ secret, id }) => commitSeed(secret, jobSeedContext(id))),
+    jobs.map(({ seedCommitment }) => seedCommitment),
     jobs.map(({ spec }) => spec.budget),
     jobs.map(({ spec }) => spec.pricePerSegment),
     jobs.map(({ isCanary = false }) => isCanary),
@@ -216,6 +220,7 @@ function rowOf(job: PreparedJob): JobRow {
     segments: job.segments,
     input_cid: job.inputCid,
     seed_secret: job.secret,
+    seed_commitment: job.seedCommitment,
     deadline_at: deadlineOf(job),
     is_canary: job.isCanary ?? false,
   }

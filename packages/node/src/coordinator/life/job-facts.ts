@@ -9,7 +9,7 @@ import { fromHex, toHex } from 'assay/core/bytes'
 import type { Digest } from 'assay/core/digest'
 import { digestAt, hashFieldsMany } from 'assay/core/hash-many'
 import type { SeedSource } from 'assay/core/seed'
-import { commitSeed, openSeed } from 'assay/core/seed'
+import { openSeed } from 'assay/core/seed'
 import { jobSeedContext } from 'assay/receipt/job/draws'
 import type { JobSpec } from 'assay/wire/job'
 import { type SegmentInput, type SegmentTask, segmentTask, withoutRows } from 'assay/wire/segment'
@@ -31,6 +31,8 @@ export interface JobFacts {
   readonly segments: number
   readonly inputCid: string
   readonly secret: Uint8Array
+  /** To the secret, made at intake. */
+  readonly seedCommitment: Uint8Array
   /** Of all draws: opened from the secret. */
   readonly seed: Uint8Array
   readonly deadlineAt: Date
@@ -48,6 +50,7 @@ export interface JobRow {
   readonly segments: number
   readonly input_cid: string
   readonly seed_secret: Uint8Array
+  readonly seed_commitment: Uint8Array
   readonly deadline_at: Date
   readonly is_canary: boolean
 }
@@ -63,7 +66,7 @@ export function createFactsCache(): FactsCache {
 
 const LOAD = statement(
   'job_facts',
-  `SELECT id, submitter, spec, segments, input_cid, seed_secret, deadline_at, is_canary
+  `SELECT id, submitter, spec, segments, input_cid, seed_secret, seed_commitment, deadline_at, is_canary
    FROM job WHERE id = ANY ($1::uuid[])`,
 )
 
@@ -88,9 +91,8 @@ export async function jobFacts(
 }
 
 export function rememberJob(cache: FactsCache, row: JobRow): JobFacts {
-  const context = jobSeedContext(row.id)
-  const commitment = commitSeed(row.seed_secret, context)
-  const opened = openSeed({ commitment, secret: row.seed_secret, context })
+  const { seed_commitment: commitment, seed_secret: secret } = row
+  const opened = openSeed({ commitment, secret, context: jobSeedContext(row.id) })
   if (!opened.ok) throw new Error(`the seed of job ${row.id} does not open: ${opened.message}`)
   const task = taskOf(cache, row.spec.work, row.spec.validation.sampling?.guessProbability ?? 0)
   const facts: JobFacts = {
@@ -100,7 +102,8 @@ export function rememberJob(cache: FactsCache, row: JobRow): JobFacts {
     queue: queueOf(row.spec.work),
     segments: row.segments,
     inputCid: row.input_cid,
-    secret: row.seed_secret,
+    secret,
+    seedCommitment: commitment,
     seed: opened.value,
     deadlineAt: row.deadline_at,
     idMs: Number.parseInt(row.id.slice(0, 8) + row.id.slice(9, 13), 16),
@@ -132,13 +135,12 @@ export function segmentInput({ spec, inputCid }: JobFacts, segment: number): Seg
 }
 
 /** As the verifier and the receipt have it. */
-export function seedSource({ id, secret }: JobFacts): SeedSource {
-  const context = jobSeedContext(id)
+export function seedSource({ id, secret, seedCommitment }: JobFacts): SeedSource {
   return {
     kind: 'commit-reveal',
-    commitment: toHex(commitSeed(secret, context)),
+    commitment: toHex(seedCommitment),
     secret: toHex(secret),
-    context: toHex(context),
+    context: toHex(jobSeedContext(id)),
   }
 }
 
