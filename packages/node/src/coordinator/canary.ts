@@ -176,14 +176,15 @@ async function prepareAccount(
 ): Promise<void> {
   if ('cid' in spec.input) {
     await tx.query(
-      'INSERT INTO blob_owner (cid, submitter, size_bytes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+      `INSERT INTO blob_owner (cid, submitter, size_bytes) VALUES ($1, $2, $3)
+       ON CONFLICT (cid, submitter) DO UPDATE SET dropped_at = NULL, needed_until = now()`,
       [spec.input.cid, submitter, inputBytes],
     )
   }
   await tx.query(
     `INSERT INTO blob_owner (cid, submitter, size_bytes)
      SELECT DISTINCT ON (cid) cid, $2, size_bytes FROM blob_owner WHERE cid = ANY ($1::text[])
-     ON CONFLICT DO NOTHING`,
+     ON CONFLICT (cid, submitter) DO UPDATE SET dropped_at = NULL`,
     [Object.values(contentOf(spec.work)), submitter],
   )
   const to = submitterAccount(submitter)

@@ -57,6 +57,11 @@ export const COORDINATOR_OPTIONS = {
     help: 'jobs with known answers that are mixed into the others, on average, once there are some; 0 for none',
     default: 6,
   },
+  keepDays: {
+    schema: z.int().check(z.minimum(0), z.maximum(36_500)),
+    help: 'days that events, and rows and blobs of jobs that have ended, are kept; 0 for ever',
+    default: 0,
+  },
   maxEventStreams: {
     schema: z.int().check(z.minimum(1), z.maximum(100_000)),
     help: 'streams of events that may be open at once',

@@ -8,7 +8,7 @@
  * while usage is read and written, so that two replicas cannot both admit the last job.
  */
 import { AssayError, type Rejection, reject, type Verdict } from 'assay/core/errors'
-import type { Queryable, Tx } from '../store/database.ts'
+import { type Queryable, statement, type Tx } from '../store/database.ts'
 import {
   escrowTransfer,
   type JobEscrow,
@@ -135,8 +135,19 @@ export interface BlobClaim {
   readonly sizeBytes: number
 }
 
-/** Makes a blob one of the account's, within its quota: 'wire/quota'. Claiming it again changes nothing. */
+const BLOB_LOCKS = 0x626c_6f62
+
+/** Whoever claims a blob and whoever deletes it take turns (retention.ts), until the end of the transaction. */
+export async function lockBlob(tx: Tx, cid: string): Promise<void> {
+  await tx.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [BLOB_LOCKS, cid])
+}
+
+/**
+ * Makes a blob one of the account's, within its quota: 'wire/quota'. Claiming it again changes nothing. Whether its file
+ * is still there is to be looked at afterwards.
+ */
 export async function claimBlob(tx: Tx, { cid, submitter, sizeBytes }: BlobClaim): Promise<Verdict<true>> {
+  await lockBlob(tx, cid)
   // Claims of one account one after the other, so that two cannot both be the last that fits.
   const { rows } = await tx.query<{ blob_bytes: number }>(
     'SELECT blob_bytes FROM submitter WHERE name = $1 FOR NO KEY UPDATE',
@@ -149,29 +160,70 @@ export async function claimBlob(tx: Tx, { cid, submitter, sizeBytes }: BlobClaim
     const message = `the account may store ${limit} bytes, and this would make ${used + sizeBytes}`
     return reject('wire/quota', message, { quota: 'blobBytes', limit, used })
   }
-  await tx.query('INSERT INTO blob_owner (cid, submitter, size_bytes) VALUES ($1, $2, $3)', [
-    cid,
-    submitter,
-    sizeBytes,
-  ])
+  await tx.query(
+    `INSERT INTO blob_owner (cid, submitter, size_bytes) VALUES ($1, $2, $3)
+     ON CONFLICT (cid, submitter) DO UPDATE SET dropped_at = NULL, needed_until = now()`,
+    [cid, submitter, sizeBytes],
+  )
   return { ok: true, value: true }
+}
+
+/** Takes a claim back. */
+export async function disclaimBlob(
+  db: Queryable,
+  { cid, submitter }: Omit<BlobClaim, 'sizeBytes'>,
+): Promise<void> {
+  await db.query('DELETE FROM blob_owner WHERE cid = $1 AND submitter = $2', [cid, submitter])
+}
+
+export interface BlobNeed {
+  readonly cid: string
+  readonly submitter: string
+  readonly until: Date
+}
+
+const DAY_MS = 86_400_000
+const NEED = statement(
+  'blobs_need',
+  `UPDATE blob_owner SET needed_until = given.until, dropped_at = NULL
+   FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS given (cid, submitter, until)
+   WHERE blob_owner.cid = given.cid AND blob_owner.submitter = given.submitter
+     AND (needed_until < given.until OR dropped_at IS NOT NULL)`,
+)
+
+/** Keeps blobs until jobs with them have ended, in whole days: so one that many jobs use is written once a day. */
+export async function needBlobs(tx: Tx, needs: readonly BlobNeed[]): Promise<void> {
+  const last = new Map<string, BlobNeed>()
+  for (const { cid, submitter, until } of needs) {
+    const day = new Date(Math.ceil(until.getTime() / DAY_MS) * DAY_MS)
+    const key = `${cid} ${submitter}`
+    const known = last.get(key)
+    if (known === undefined || known.until < day) last.set(key, { cid, submitter, until: day })
+  }
+  if (last.size === 0) return
+  const all = [...last.values()]
+  await tx.query(NEED, [
+    all.map(({ cid }) => cid),
+    all.map(({ submitter }) => submitter),
+    all.map(({ until }) => until),
+  ])
 }
 
 export async function ownsBlob(
   db: Queryable,
   { cid, submitter }: Omit<BlobClaim, 'sizeBytes'>,
 ): Promise<boolean> {
-  const { rows } = await db.query('SELECT FROM blob_owner WHERE cid = $1 AND submitter = $2', [
-    cid,
-    submitter,
-  ])
+  const { rows } = await db.query(
+    'SELECT FROM blob_owner WHERE cid = $1 AND submitter = $2 AND dropped_at IS NULL',
+    [cid, submitter],
+  )
   return rows.length > 0
 }
 
 /** Bytes that the account stores. */
 export async function blobBytes(db: Queryable, submitter: string): Promise<number> {
   const { rows } = await db.query<{ used: number }>(
-    'SELECT coalesce(sum(size_bytes), 0)::int8 AS used FROM blob_owner WHERE submitter = $1',
+    'SELECT coalesce(sum(size_bytes), 0)::int8 AS used FROM blob_owner WHERE submitter = $1 AND dropped_at IS NULL',
     [submitter],
   )
   return rows[0]?.used ?? 0

@@ -42,6 +42,7 @@ import { createLife } from './life/life.ts'
 import { openHeartbeats } from './registry/heartbeats.ts'
 import { openNodes } from './registry/nodes.ts'
 import { DEFAULT_NODE_POLICY, type NodePolicy } from './registry/policy.ts'
+import { forget } from './retention.ts'
 import { coordinatorKey } from './sealing/coordinator-key.ts'
 import { beginLog, type LogKeeper } from './sealing/log-store.ts'
 import { openSealer } from './sealing/sealer.ts'
@@ -224,6 +225,7 @@ async function openParts(opening: Opening): Promise<CoordinatorDeps> {
             submit: async (submission) => (await life.submitJob({ ...submission, now: new Date(now()) })).id,
             putBlob: (cid, bytes) => store.put(cid, bytes),
           }),
+        'what is old': () => forget({ db, blobs: store, keepDays: config.keepDays, now: now() }),
         'answers of canaries': () => judgeCanaries(db, { policy, cache, content: blobs.content, now: now() }),
       },
       log,

@@ -249,6 +249,13 @@ export class BlobStore {
     return at.size
   }
 
+  /** Whether its file is there now, whatever was known of it: another process may have deleted it. */
+  async isOnDisk(cid: string): Promise<boolean> {
+    const at = await statOf(blobPath(this.#folder, cid))
+    if (at === undefined) this.#forgetBlob(cid)
+    return at !== undefined
+  }
+
   /** Bytes from `start` up to `end`, which is not part. @throws AssayError `cid/malformed`, `blob/missing`, `blob/range`. */
   async read(
     cid: string,

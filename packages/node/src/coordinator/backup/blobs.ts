@@ -4,9 +4,10 @@ import type { Queryable } from '../../store/database.ts'
 /** Addresses that are handed on at once. */
 const PAGE = 1_000
 
-/** What accounts and nodes uploaded has an owner; outputs and proofs are named by runs besides. */
+// What accounts and nodes uploaded has an owner; outputs and proofs are named by runs besides. By way of JSON, since a
+// database that is backed up before it is brought to this release has no such column.
 const USED = `SELECT cid FROM (
-    SELECT cid FROM blob_owner
+    SELECT cid FROM blob_owner WHERE to_jsonb(blob_owner)->>'dropped_at' IS NULL
     UNION SELECT output_cid FROM dispatch WHERE output_cid IS NOT NULL AND state IN ('committed', 'accepted')
     UNION SELECT sampling->'proof'->>'cid' FROM dispatch
       WHERE sampling->'proof' ? 'cid' AND state IN ('committed', 'accepted')

@@ -130,7 +130,7 @@ describe('a backup file', () => {
     const { db, blobs } = await emptyPlace()
     await migrate(db, MIGRATIONS.slice(0, 1))
     const old = join(folder, 'old.backup')
-    await writeBackup(old, { db, blobs }).catch(() => undefined)
+    await writeBackup(old, { db, blobs })
     const place = await emptyPlace()
     expect(await codeOf(restoreBackup(old, place))).toBe('resolved')
     await migrate(place.db, MIGRATIONS)

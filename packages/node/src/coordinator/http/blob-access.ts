@@ -17,7 +17,7 @@ import type { BlobStore, UploadStatus } from '../../store/blobs.ts'
 import { type Database, statement } from '../../store/database.ts'
 import { createLru } from '../life/lru.ts'
 import type { Content } from '../life/parts.ts'
-import { blobBytes, claimBlob, ownsBlob } from '../quota.ts'
+import { blobBytes, claimBlob, disclaimBlob, lockBlob, ownsBlob } from '../quota.ts'
 import type { BlobOwner, BlobStatus, Blobs, ByteRange, BytesAnswer } from './deps.ts'
 
 /** Uploads of what is there already, at a time: the oldest are forgotten, and begin again. */
@@ -74,6 +74,18 @@ export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
   const claim = async (owner: BlobOwner, { cid, sizeBytes }: { cid: string; sizeBytes: number }) => {
     const claimed = await db.tx((tx) => claimBlob(tx, { cid, submitter: accountOf(owner), sizeBytes }))
     if (!claimed.ok) throw AssayError.fromJSON(claimed)
+    if (await store.isOnDisk(cid)) return
+    // Deleted in the last moment before the claim, as nobody's; unless somebody has just brought it again.
+    const isBack = await db.tx(async (tx) => {
+      await lockBlob(tx, cid)
+      if (await store.isOnDisk(cid)) return true
+      await disclaimBlob(tx, { cid, submitter: accountOf(owner) })
+      return false
+    })
+    if (isBack) return
+    throw new AssayError('blob/offset', 'the blob was deleted meanwhile: begin again', {
+      detail: { offset: 0 },
+    })
   }
 
   const begin: Blobs['begin'] = async (owner, { cid, sizeBytes }) => {

@@ -28,12 +28,22 @@ export interface ResultParts {
   readonly readBlob: (cid: string) => AsyncIterable<Uint8Array>
 }
 
-/** 'wire/conflict' for a job that is not accepted. */
-export function jobResult(parts: ResultParts, { id, state, spec, segments }: JobView): BytesAnswer {
+const PRUNED = statement('job_pruned', 'SELECT pruned_at FROM job WHERE id = $1 AND pruned_at IS NOT NULL')
+
+/** 'wire/conflict' for a job that is not accepted, 'wire/not-found' for one whose rows were kept long enough. */
+export async function jobResult(
+  parts: ResultParts,
+  { id, state, spec, segments }: JobView,
+): Promise<BytesAnswer> {
   if (state !== 'accepted') {
     throw new AssayError('wire/conflict', `the job is ${state}: only an accepted job has all of its rows`, {
       detail: { state },
     })
+  }
+  const { rows: pruned } = await parts.db.query<{ pruned_at: Date }>(PRUNED, [id])
+  if (pruned[0] !== undefined) {
+    const at = pruned[0].pruned_at.toISOString()
+    throw new AssayError('wire/not-found', `the rows of this job were deleted at ${at}; its receipt is kept`)
   }
   return { bytes: pieces(parts, { id, rows: spec.rows, segments: segments.total }) }
 }

@@ -20,7 +20,7 @@ import { type JobSpec, MAX_SEGMENTS } from 'assay/wire/job'
 import { contentOf } from 'assay/wire/work'
 import { statement, type Tx } from '../../store/database.ts'
 import { append } from '../events.ts'
-import { admitJobs } from '../quota.ts'
+import { admitJobs, type BlobNeed, needBlobs } from '../quota.ts'
 import { type FactsCache, type JobFacts, type JobRow, rememberJob, segmentsOf, taskOf } from './job-facts.ts'
 import type { LifeParts } from './parts.ts'
 import { queueOf } from './queue.ts'
@@ -143,6 +143,7 @@ export async function takeJobs(
     )
     const admitted = jobs.filter(({ id }) => !refused.has(id))
     if (admitted.length > 0) await insertJobs(tx, admitted)
+    await needBlobs(tx, admitted.flatMap(needsOf))
     return refused
   })
   if (refused.size < jobs.length) parts.onWork()
@@ -206,6 +207,12 @@ async function insertJobs(tx: Tx, jobs: readonly PreparedJob[]): Promise<void> {
       data: { segments, queue },
     })),
   )
+}
+
+function needsOf(job: PreparedJob): BlobNeed[] {
+  const { submitter, spec } = job
+  const cids = ['cid' in spec.input ? [spec.input.cid] : [], Object.values(contentOf(spec.work))].flat()
+  return cids.map((cid) => ({ cid, submitter, until: deadlineOf(job) }))
 }
 
 function deadlineOf({ submittedAt, spec }: PreparedJob): Date {
