@@ -1,6 +1,7 @@
 /** Nodes: they register and live; people look at them and drain them. */
 import { AssayError } from 'assay/core/errors'
 import { addCanary, answersOfJob } from '../canary.ts'
+import { freeVerifications } from '../life/verifications.ts'
 import { nodesPage, nodeView } from '../registry/views.ts'
 import { drainNode, registerNode } from '../registry.ts'
 import type { CoordinatorDeps } from './deps.ts'
@@ -14,6 +15,7 @@ export function nodeHandlers({
   policy,
   heartbeats,
   content,
+  verificationBoard,
   now,
 }: CoordinatorDeps): HandlersOf<
   'registerNode' | 'heartbeat' | 'listNodes' | 'showNode' | 'drainNode' | 'addCanary'
@@ -25,6 +27,7 @@ export function nodeHandlers({
       if (!known.ok) throw new AssayError('wire/unauthenticated', `enrolment: ${known.message}`)
       const id = await db.tx((tx) => registerNode(tx, { manifest, principal: known.value, policy }))
       nodes.forget(id)
+      if (manifest.role === 'verifier' && (await freeVerifications({ db }, id))) verificationBoard.signal()
       return view(id)
     },
     heartbeat: async ({ body: { running, leaving: isLeaving = false }, caller: { nodeId, state } }) => {

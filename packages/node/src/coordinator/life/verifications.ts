@@ -95,6 +95,22 @@ export async function leaseVerifications(
   })
 }
 
+const FREE = statement(
+  'verification_free',
+  `UPDATE verification SET state = 'queued', verifier_id = NULL, lease_expires_at = NULL
+   FROM (SELECT dispatch_id FROM verification WHERE state = 'leased' AND verifier_id = $1
+     ORDER BY dispatch_id FOR UPDATE SKIP LOCKED) AS held
+   WHERE verification.dispatch_id = held.dispatch_id`,
+)
+
+/**
+ * A verifier that registers knows of no checks: it was started again. What it held before is for any verifier now,
+ * instead of when its time is over.
+ */
+export async function freeVerifications({ db }: Pick<LifeParts, 'db'>, verifierId: string): Promise<boolean> {
+  return (await db.query(FREE, [Buffer.from(verifierId, 'hex')])).count > 0
+}
+
 function leaseOf(
   row: LeaseRow,
   job: JobFacts,
