@@ -251,9 +251,9 @@ export class BlobStore {
 
   /** Whether its file is there now, whatever was known of it: another process may have deleted it. */
   async isOnDisk(cid: string): Promise<boolean> {
-    const at = await statOf(blobPath(this.#folder, cid))
-    if (at === undefined) this.#forgetBlob(cid)
-    return at !== undefined
+    const isThere = (await statOf(blobPath(this.#folder, cid))) !== undefined
+    if (!isThere) this.#forgetBlob(cid)
+    return isThere
   }
 
   /** Bytes from `start` up to `end`, which is not part. @throws AssayError `cid/malformed`, `blob/missing`, `blob/range`. */
@@ -350,13 +350,8 @@ export class BlobStore {
   }
 
   async #makeRoom(sizeBytes: number): Promise<void> {
-    const {
-      maxBytes,
-      maxUploads = MAX_UPLOADS,
-      uploadIdleMs = UPLOAD_IDLE_MS,
-      whenFull,
-      shared,
-    } = this.#options
+    const { maxBytes, maxUploads = MAX_UPLOADS, uploadIdleMs = UPLOAD_IDLE_MS, whenFull } = this.#options
+    const { shared } = this.#options
     if (shared === true && this.#now() - this.#scannedAtMs > RESCAN_MS) await this.scan()
     const needed = spaceOf(sizeBytes)
     const isFull = () => this.#bytes + needed > maxBytes || this.#uploads.size >= maxUploads
