@@ -109,14 +109,14 @@ export async function openIncidents(db: Queryable, now: number): Promise<Inciden
 }
 
 /**
- * Of a row of `node`: the runtimes that incidents keep it from, and '' for all of them. `WHERE NOT is_over` is an index
- * that is mostly empty.
+ * Of a row of `node`: the runtimes that incidents keep it from, and '' for all of them. Mostly there are none, which is
+ * seen once for all rows.
  */
-export const KEPT_FROM = `ARRAY(
+export const KEPT_FROM = `CASE WHEN EXISTS (SELECT FROM incident WHERE NOT is_over AND is_pausing) THEN ARRAY(
     SELECT coalesce(cohort->>'runtime', '') FROM incident WHERE NOT is_over AND is_pausing
       AND (cohort->>'engine' IS NULL OR cohort->>'engine' = node.manifest->>'engine')
       AND (cohort->>'tier' IS NULL OR cohort->>'tier' = node.manifest->'hardware'->>'tier')
-  )`
+  ) ELSE '{}' END`
 
 /** What a node may run now, of what it can run. */
 export function runtimesLeft<Runtime extends string>(
