@@ -16,10 +16,12 @@ export interface SegmentRange {
   readonly to: number
 }
 
+// Ids as `uuid_at` makes them: the first six bytes of the job's, the version, and the rest random. In line, because the
+// call of a function for each row took a fifth of it all.
 const INSERT = statement(
   'segments_insert',
   `INSERT INTO dispatch (id, job_id, segment, state, queue, priority, turn, deadline_at, lease_seconds)
-   SELECT uuid_at(('x' || translate(left(job.id::text, 13), '-', ''))::bit(48)::bigint), job.id, segment, 'queued',
+   SELECT (left(job.id::text, 14) || '7' || substr(gen_random_uuid()::text, 16))::uuid, job.id, segment, 'queued',
      job.queue, job.priority, (job.first_position + segment) / ${TURN_SEGMENTS}, job.deadline_at,
      (job.spec->>'leaseSeconds')::smallint
    FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS given (job_id, from_segment, to_segment)

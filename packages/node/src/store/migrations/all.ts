@@ -4,10 +4,12 @@ import { NETWORK } from './001-network.ts'
 import { AWAY } from './002-away.ts'
 import { INCIDENT_OVER } from './003-incident-over.ts'
 import { RETENTION } from './004-retention.ts'
+import { RECEIPTS } from './005-receipts.ts'
 
 export const MIGRATIONS: readonly Migration[] = [
   { name: '001-network', statements: NETWORK },
   { name: '002-away', statements: AWAY },
   { name: '003-incident-over', statements: INCIDENT_OVER },
   { name: '004-retention', statements: RETENTION },
+  { name: '005-receipts', statements: RECEIPTS },
 ]
