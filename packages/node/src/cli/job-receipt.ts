@@ -50,6 +50,8 @@ export interface JobReceiptOptions {
   readonly content?: string
   /** Rows to compute again. */
   readonly samples?: number
+  /** Accept it without all of its evidence. */
+  readonly partial?: boolean
 }
 
 /** Whether a file holds the receipt of a network job, and not that of one verification; in whatever order it is. */
@@ -70,13 +72,16 @@ export async function checkJobReceipt(
   const { signer } = options
   const bundle = parseReceiptBundle(bytes)
   const rows = options.rows === undefined ? undefined : decodeRows(await readData(options.rows, 'the rows'))
-  const statement = await verifyReceiptBundle(bundle, signer === undefined ? {} : { signer })
+  const demanded = {
+    ...(signer === undefined ? {} : { signer }),
+    ...(options.partial === true ? { requireEvidence: false } : {}),
+  }
+  const statement = await verifyReceiptBundle(bundle, demanded)
   if (!statement.ok) return refused(statement, file)
   const { predicate } = statement.value.statement
   const { segmentRows, cids, rows: count } = predicate.input
   const work = parseWith(workSpec, predicate.work.descriptor, 'the work of the receipt')
   const guessProbability = predicate.validation.asked.sampling?.guessProbability ?? 0
-  const demanded = signer === undefined ? {} : { signer }
   const verdict =
     options.job === undefined
       ? await verifyReceiptBundle(bundle, {

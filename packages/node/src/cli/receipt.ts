@@ -65,6 +65,7 @@ function receiptVerify(perform: Perform): Command {
     .option('--content <file>', 'receipt of a job: its model or module')
     .option('--job <file>', 'receipt of a job: the job as it was submitted (job.json)')
     .option('--samples <n>', 'receipt of a job: rows to compute again', countFrom(1))
+    .option('--partial', 'receipt of a job: accept it though signed executions or verdicts were left out')
     .action(perform(checkReceipt))
 }
 

@@ -66,6 +66,10 @@ export const verifyCommand: AddCommand = (perform) =>
     .option('--inputs <file>', 'of the receipt of a job: its input, to compute some rows again')
     .option('--content <file>', 'of the receipt of a job: its model or module')
     .option('--job <file>', 'of the receipt of a job: the job as it was submitted (job.json)')
+    .option(
+      '--partial',
+      'of the receipt of a job: accept it though signed executions or verdicts were left out',
+    )
     .addOption(new Option('--method <name>', 'how to check').choices(METHODS).default('lazy'))
     .option(
       '--confidence <p>',

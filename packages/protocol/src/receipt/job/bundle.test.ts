@@ -79,11 +79,30 @@ describe('a bundle', () => {
   })
 
   it('without proof of inclusion says so, or is refused', async () => {
-    const unlogged = makeReceiptBundle({ envelope: bundle.envelope })
-    expect(unlogged).toMatchObject({ executions: [], verdicts: [], inclusion: null })
+    const { envelope, executions, verdicts } = bundle
+    const unlogged = makeReceiptBundle({ envelope, executions, verdicts })
+    expect(unlogged.inclusion).toBeNull()
     expect(await verifyReceiptBundle(unlogged)).toMatchObject({ ok: true, value: { checkpoint: null } })
     expect(await verifyReceiptBundle(unlogged, { requireLogged: true })).toMatchObject({
       code: 'job-receipt/unlogged',
+    })
+  })
+
+  it('of which evidence was left out is refused, unless that is allowed', async () => {
+    const bare = makeReceiptBundle({ envelope: bundle.envelope })
+    expect(bare).toMatchObject({ executions: [], verdicts: [] })
+    expect(await verifyReceiptBundle(bare)).toMatchObject({ code: 'job-receipt/execution' })
+    for (const executions of [bundle.executions.slice(1), bundle.executions.slice(0, -1)]) {
+      expect(await verifyReceiptBundle({ ...bundle, executions })).toMatchObject({
+        code: 'job-receipt/execution',
+      })
+    }
+    expect(await verifyReceiptBundle({ ...bundle, verdicts: bundle.verdicts.slice(1) })).toMatchObject({
+      ok: bundle.verdicts.length === 0,
+    })
+    expect(await verifyReceiptBundle(bare, { requireEvidence: false })).toMatchObject({
+      ok: true,
+      value: { checked: { executions: 0, verdicts: 0 } },
     })
   })
 

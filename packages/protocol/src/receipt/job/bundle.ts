@@ -95,14 +95,18 @@ export interface VerifiedBundle extends VerifiedJob {
   readonly checkpoint: Checkpoint | null
 }
 
-/** Everything in the bundle; the first reason why something does not hold. Never throws for a bundle that was read. */
+/**
+ * Everything in the bundle; the first reason why something does not hold. Never throws for a bundle that was read.
+ * Evidence that a bundle has room for must be there, unless `requireEvidence` says otherwise: what was left out is what
+ * somebody would not show.
+ */
 export async function verifyReceiptBundle(
   bundle: ReceiptBundle,
   options: VerifyBundleOptions = {},
 ): Promise<Verdict<VerifiedBundle>> {
-  const { log, requireLogged = false, ...rest } = options
+  const { log, requireLogged = false, requireEvidence = 'where it fits', ...rest } = options
   const { envelope, executions, verdicts, inclusion } = bundle
-  const verified = await verifyJobReceipt(envelope, { ...rest, executions, verdicts })
+  const verified = await verifyJobReceipt(envelope, { ...rest, requireEvidence, executions, verdicts })
   if (!verified.ok) return verified
   if (inclusion === null) {
     if (!requireLogged) return { ok: true, value: { ...verified.value, checkpoint: null } }

@@ -8,8 +8,9 @@ export const JOB_RECEIPT_ERRORS = {
   },
   'job-receipt/execution': {
     meaning:
-      'An execution beside the receipt is not signed by its node, or is not the one that the receipt names.',
-    remedy: 'Reject the receipt: it credits or accuses a node that did not sign this.',
+      'An execution beside the receipt is not signed by its node, is not the one that the receipt names, or was left out.',
+    remedy:
+      'Reject the receipt: it credits or accuses a node that did not sign this. Where it was left out, ask for the whole bundle.',
   },
   'job-receipt/output': {
     meaning: 'The outputs at hand are not those that the receipt names.',
