@@ -48,6 +48,13 @@ export async function makeDatabase(postgres, name) {
   return url.href
 }
 
+/** Its tables, and what would tidy them up later. */
+export async function dropDatabase(postgres, name) {
+  const server = openDatabase(postgres.url, { maxConnections: 1 })
+  await server.query(`DROP DATABASE ${name} WITH (FORCE)`)
+  await server.close()
+}
+
 /**
  * A network with `replicas` coordinators and, unless `nodes` is 0, nodes in one process that they share. `sql` asks its
  * database, `settled` waits until no job is open.

@@ -7,13 +7,13 @@
  * that other load on the machine hits all of them.
  *
  *     node bench/network.mjs                 everything but the soak
- *     node bench/network.mjs --soak 600      and ten minutes of steady load, with the memory of the coordinator
+ *     node bench/network.mjs --soak 600      before it ten minutes of steady load, with the memory of the coordinator
  */
 import { loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startProcess } from './network-process.mjs'
 import { report } from './network-report.mjs'
-import { makeDatabase, openNetwork, openPostgres } from './network-setup.mjs'
+import { dropDatabase, makeDatabase, openNetwork, openPostgres } from './network-setup.mjs'
 import { smallJob } from './network-work.mjs'
 import { median, SMOKE } from './record.mjs'
 
@@ -53,7 +53,8 @@ const QUEUE_IN_FLIGHT = 32
 const SAMPLES = 60
 /** Of the load that was measured. */
 const HALF = 0.5
-const SOAK_LOAD = 0.3
+/** A third of what is asked of the network. */
+const SOAK_JOBS_A_SECOND = SMOKE ? 20 : 300
 
 const soakSeconds =
   Number(process.argv[process.argv.indexOf('--soak') + 1] || 0) * (process.argv.includes('--soak') ? 1 : 0)
@@ -65,6 +66,7 @@ async function main() {
   const postgres = await open(openPostgres())
   const limits = await measureLimits(postgres)
   const load = await open(startProcess('./network-load.mjs'))
+  const soak = soakSeconds > 0 ? await measureSoak(postgres, { load }) : null
   const one = await open(openNetwork(postgres, { name: 'one' }))
   await warmUp(one, load)
   const throughput = await measureThroughput(one, { postgres, load })
@@ -72,13 +74,7 @@ async function main() {
   const replicas = await measureReplicas(one, { postgres, load })
   const growth = await measureGrowth(postgres)
   const told = { sizes: SIZES, inFlight: IN_FLIGHT, queueBatch: QUEUE_BATCH, loadAtStart, startedAt }
-  const measured = { told, limits, throughput, lease, replicas, growth, soak: null }
-  report(measured)
-  if (soakSeconds > 0)
-    report({
-      ...measured,
-      soak: await measureSoak(one, { load, perSecond: SOAK_LOAD * throughput.single.median }),
-    })
+  report({ told, limits, throughput, lease, replicas, growth, soak })
 }
 
 /** Remembers what is to be stopped. */
@@ -308,47 +304,49 @@ async function fill(network, segments) {
   await network.sql('VACUUM ANALYZE dispatch')
 }
 
-/** Steady load, and the memory of the coordinator after collections, again and again. */
-async function measureSoak(network, { load, perSecond }) {
-  const [coordinator] = network.coordinators
-  const { urls, token } = network
-  const every = soakSeconds / SAMPLES
-  const jobs = Math.ceil(perSecond * soakSeconds)
-  const before = Number(
-    (await network.sql(`SELECT count(*) AS jobs FROM job WHERE state = 'accepted'`))[0].jobs,
-  )
-  const submitting = load.call('submit', {
-    urls,
-    token,
-    spec: smallJob(),
-    jobs,
-    inFlight: IN_FLIGHT,
-    perSecond,
-  })
-  const samples = []
-  const started = performance.now()
-  for (let i = 1; i <= SAMPLES; i++) {
-    await sleep(Math.max(0, started + 1000 * every * i - performance.now()))
-    const minutes = (performance.now() - started) / 60_000
-    samples.push({ minutes, ...(await coordinator.call('memory')) })
-  }
-  await submitting
-  await network.settled()
-  const after = Number(
-    (await network.sql(`SELECT count(*) AS jobs FROM job WHERE state = 'accepted'`))[0].jobs,
-  )
-  // Caches fill first.
-  const half = samples.slice(SAMPLES / 2)
-  return {
-    seconds: soakSeconds,
-    perSecond,
-    jobs: after - before,
-    heapSlope: slope(half, 'heapUsed'),
-    rssSlope: slope(half, 'rss'),
-    first: samples[0],
-    middle: half[0],
-    last: samples.at(-1),
-    samples,
+/** Steady load on a network of its own, and the memory of the coordinator after collections, again and again. */
+async function measureSoak(postgres, { load }) {
+  const network = await openNetwork(postgres, { name: 'soak' })
+  try {
+    await warmUp(network, load)
+    const [coordinator] = network.coordinators
+    const { urls, token } = network
+    const perSecond = SOAK_JOBS_A_SECOND
+    const jobs = Math.ceil(perSecond * soakSeconds)
+    const submitting = load.call('submit', {
+      urls,
+      token,
+      spec: smallJob(),
+      jobs,
+      inFlight: IN_FLIGHT,
+      perSecond,
+    })
+    const samples = []
+    const started = performance.now()
+    for (let i = 0; i <= SAMPLES; i++) {
+      await sleep(Math.max(0, started + (1000 * soakSeconds * i) / SAMPLES - performance.now()))
+      const minutes = (performance.now() - started) / 60_000
+      samples.push({ minutes, ...(await coordinator.call('memory')) })
+    }
+    const { times } = await submitting
+    await network.settled()
+    // Caches fill first.
+    const half = samples.slice(SAMPLES / 2)
+    return {
+      seconds: soakSeconds,
+      perSecond,
+      jobs,
+      intake: percentiles(times),
+      heapSlope: slope(half, 'heapUsed'),
+      rssSlope: slope(half, 'rss'),
+      first: samples[0],
+      middle: half[0],
+      last: samples.at(-1),
+      samples,
+    }
+  } finally {
+    await network.stop()
+    await dropDatabase(postgres, 'soak')
   }
 }
 
