@@ -33,11 +33,16 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+const parts = () => ({
+  db: world.db,
+  evidence: async () => expect.fail('no job has a receipt here'),
+  onError: (error: unknown) => expect.fail(String(error)),
+})
 /** A round at both replicas at once. */
 const round = async (afterDays = 0, keepDays = KEEP_DAYS) => {
   world.advance(afterDays * DAY_MS)
   const now = world.now().getTime()
-  await Promise.all(replicas.map((blobs) => forget({ db: world.db, blobs, keepDays, now })))
+  await Promise.all(replicas.map((blobs) => forget({ ...parts(), blobs, keepDays, now })))
 }
 const sealed = () => world.db.query("UPDATE job SET receipt_state = 'ready' WHERE receipt_state = 'pending'")
 const countOf = async (sql: string, ...params: string[]) => (await world.db.query(sql, params)).count
@@ -149,7 +154,7 @@ describe('blobs', () => {
     world.advance(31 * DAY_MS)
     for (const hours of [0, 2]) {
       world.advance(hours * 3_600_000)
-      await forget({ db: world.db, blobs: first(), keepDays: KEEP_DAYS, now: world.now().getTime() })
+      await forget({ ...parts(), blobs: first(), keepDays: KEEP_DAYS, now: world.now().getTime() })
     }
     // What it knew is wrong now: whoever sends all of it is told to begin again, and then it is there.
     expect(await second().has(cid)).toBe(true)
@@ -248,7 +253,7 @@ describe('blobs', () => {
       await world.db.query("UPDATE blob_owner SET dropped_at = '2000-01-01' WHERE cid = $1", [cid])
       // By the clock that uploads go by.
       const rounds = replicas.map((blobs) =>
-        forget({ db: world.db, blobs, keepDays: KEEP_DAYS, now: Date.now() }),
+        forget({ ...parts(), blobs, keepDays: KEEP_DAYS, now: Date.now() }),
       )
       await Promise.all([...rounds, upload(text), upload(text, { store: second() })])
       expect([await isOwned(cid), (await isThere(cid))[0]]).toEqual([true, true])

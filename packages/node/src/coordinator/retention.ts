@@ -1,6 +1,7 @@
 /**
  * What a network forgets, where its operator said after how many days: events; runs of jobs that have ended; blobs that
- * no job needs any more. Jobs, receipts, the log and the ledger are kept for ever.
+ * no job needs any more. Jobs, receipts, the log and the ledger are kept for ever; and what nodes and verifiers signed
+ * for a receipt is packed beside it before the runs go.
  *
  * A blob goes in two steps. First its owners lose it: from then on no job is taken with it, unless it is uploaded again.
  * After a grace in which every request of before has ended, what is still nobody's is deleted, under a lock that uploads
@@ -23,6 +24,8 @@ const GRACE_MS = 3_600_000
 const DELETE_BITE = 5_000
 const JOBS_BITE = 500
 const BLOBS_BITE = 200
+/** Receipts: some milliseconds each, and seconds for the largest. */
+const EVIDENCE_BITE = 100
 /** Bites of one step in one round. */
 const MAX_BITES = 16
 /** When to look again at a blob that is still needed. */
@@ -31,6 +34,10 @@ const LOOK_AGAIN_MS = DAY_MS
 export interface RetentionParts {
   readonly db: Database
   readonly blobs: Pick<BlobStore, 'delete'>
+  /** What was signed of a job with a receipt, packed (sealing/bundle.ts). */
+  readonly evidence: (jobId: string) => Promise<Uint8Array>
+  /** Evidence that cannot be packed keeps the runs that it would be made of. */
+  readonly onError: (error: unknown, jobId: string) => void
   /** 0 keeps all. */
   readonly keepDays: number
   /** Unix milliseconds. */
@@ -40,7 +47,7 @@ export interface RetentionParts {
 /** One round of all steps, in bounded bites. */
 export async function forget(parts: RetentionParts): Promise<void> {
   if (parts.keepDays === 0) return
-  for (const step of [forgetEvents, forgetRuns, forgetBatches, dropBlobs, deleteBlobs]) {
+  for (const step of [forgetEvents, packEvidence, forgetRuns, forgetBatches, dropBlobs, deleteBlobs]) {
     for (let bite = 0; bite < MAX_BITES && (await step(parts)); bite++);
   }
 }
@@ -57,10 +64,36 @@ async function forgetEvents(parts: RetentionParts): Promise<boolean> {
   return (await parts.db.query(DELETE_EVENTS, [before(parts)])).count === DELETE_BITE
 }
 
+const UNPACKED = statement(
+  'forget_unpacked',
+  `SELECT job.id FROM job JOIN receipt ON receipt.job_id = job.id
+   WHERE ended_at < $1 AND ended_at IS NOT NULL AND pruned_at IS NULL AND evidence IS NULL
+   ORDER BY ended_at LIMIT ${EVIDENCE_BITE}`,
+)
+const PACK = statement(
+  'forget_pack',
+  'UPDATE receipt SET evidence = $2 WHERE job_id = $1 AND evidence IS NULL',
+)
+
+async function packEvidence(parts: RetentionParts): Promise<boolean> {
+  const { db, evidence, onError } = parts
+  const { rows } = await db.query<{ id: string }>(UNPACKED, [before(parts)])
+  let packed = 0
+  for (const { id } of rows) {
+    try {
+      packed += (await db.query(PACK, [id, await evidence(id)])).count
+    } catch (error) {
+      onError(error, id)
+    }
+  }
+  return packed > 0 && rows.length === EVIDENCE_BITE
+}
+
 const OLD_JOBS = statement(
   'forget_jobs',
   `SELECT id, segmented FROM job
    WHERE ended_at < $1 AND ended_at IS NOT NULL AND pruned_at IS NULL AND NOT to_clear AND receipt_state <> 'pending'
+     AND NOT EXISTS (SELECT FROM receipt WHERE receipt.job_id = job.id AND evidence IS NULL)
      AND NOT EXISTS (SELECT FROM canary WHERE canary.job_id = job.id AND judged_at IS NULL)
    ORDER BY ended_at LIMIT ${JOBS_BITE} FOR NO KEY UPDATE SKIP LOCKED`,
 )

@@ -43,6 +43,7 @@ import { openHeartbeats } from './registry/heartbeats.ts'
 import { openNodes } from './registry/nodes.ts'
 import { DEFAULT_NODE_POLICY, type NodePolicy } from './registry/policy.ts'
 import { forget } from './retention.ts'
+import { packedEvidence } from './sealing/bundle.ts'
 import { coordinatorKey } from './sealing/coordinator-key.ts'
 import { beginLog, type LogKeeper } from './sealing/log-store.ts'
 import { openSealer } from './sealing/sealer.ts'
@@ -225,7 +226,15 @@ async function openParts(opening: Opening): Promise<CoordinatorDeps> {
             submit: async (submission) => (await life.submitJob({ ...submission, now: new Date(now()) })).id,
             putBlob: (cid, bytes) => store.put(cid, bytes),
           }),
-        'what is old': () => forget({ db, blobs: store, keepDays: config.keepDays, now: now() }),
+        'what is old': () =>
+          forget({
+            db,
+            blobs: store,
+            evidence: (jobId) => packedEvidence(db, jobId, { cache, content: blobs.content }),
+            onError: (error, jobId) => log.error('what was signed cannot be packed', { jobId, error }),
+            keepDays: config.keepDays,
+            now: now(),
+          }),
         'answers of canaries': () => judgeCanaries(db, { policy, cache, content: blobs.content, now: now() }),
       },
       log,

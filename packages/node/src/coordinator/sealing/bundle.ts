@@ -2,6 +2,8 @@
  * The receipt of a job as a submitter gets it: the envelope, what nodes and verifiers signed, and its place in the log.
  * Put together on demand: executions are fields that follow from the job, under the signatures of whole answers.
  */
+import { promisify } from 'node:util'
+import { gunzip, gzip } from 'node:zlib'
 import { fromHex, toBase64, toHex } from 'assay/core/bytes'
 import { DIGEST_BYTES, type Digest } from 'assay/core/digest'
 import { AssayError } from 'assay/core/errors'
@@ -9,7 +11,7 @@ import type { KeyType, NodeId, PublicKey } from 'assay/core/keys'
 import { type ExecutionFields, plainResultDigest } from 'assay/core/poe'
 import { batchedExecutionToJson, batchPaths } from 'assay/core/poe-batch'
 import { proofObject } from 'assay/method/sampling/proof'
-import { makeReceiptBundle, type ReceiptBundle } from 'assay/receipt/job/bundle'
+import { MAX_BUNDLE_BYTES, makeReceiptBundle, type ReceiptBundle } from 'assay/receipt/job/bundle'
 import { type BundleExecution, MAX_BUNDLE_EXECUTIONS } from 'assay/receipt/job/executions'
 import { MAX_LISTED } from 'assay/receipt/job/statement'
 import { MAX_BUNDLE_VERDICTS } from 'assay/receipt/job/verdicts'
@@ -37,8 +39,8 @@ export async function receiptBundle(
   jobId: string,
   options: BundleOptions,
 ): Promise<ReceiptBundle> {
-  const { rows } = await db.query<{ envelope: ReceiptBundle['envelope']; log_index: number }>(
-    'SELECT envelope, log_index FROM receipt WHERE job_id = $1',
+  const { rows } = await db.query<ReceiptRow>(
+    'SELECT envelope, log_index, evidence FROM receipt WHERE job_id = $1',
     [jobId],
   )
   const [receipt] = rows
@@ -48,14 +50,47 @@ export async function receiptBundle(
       'the job has no receipt: it was not accepted, or is about to be sealed',
     )
   }
-  const facts = (await jobFacts(db, options.cache, [jobId])).get(jobId) as JobFacts
   const { path, checkpoint } = await logInclusion(db, receipt.log_index)
+  const { executions, verdicts } =
+    receipt.evidence === null ? await readEvidence(db, jobId, options) : await unpack(receipt.evidence)
   return makeReceiptBundle({
     envelope: receipt.envelope,
-    executions: await readExecutions(db, facts, options),
-    verdicts: await readVerdicts(db, jobId),
+    executions,
+    verdicts,
     inclusion: { leafIndex: receipt.log_index, path: path.map(fromHex), checkpoint },
   })
+}
+
+interface ReceiptRow {
+  readonly envelope: ReceiptBundle['envelope']
+  readonly log_index: number
+  /** Kept apart once the runs that it was made of are gone. */
+  readonly evidence: Uint8Array | null
+}
+
+type Evidence = Pick<ReceiptBundle, 'executions' | 'verdicts'>
+
+async function readEvidence(db: Queryable, jobId: string, options: BundleOptions): Promise<Evidence> {
+  const facts = (await jobFacts(db, options.cache, [jobId])).get(jobId) as JobFacts
+  return {
+    executions: await readExecutions(db, facts, options),
+    verdicts: await readVerdicts(db, jobId),
+  }
+}
+
+/** What nodes and verifiers signed of a job, to be kept when its runs are not (retention.ts). */
+export async function packedEvidence(
+  db: Queryable,
+  jobId: string,
+  options: BundleOptions,
+): Promise<Uint8Array> {
+  return promisify(gzip)(JSON.stringify(await readEvidence(db, jobId, options)))
+}
+
+/** Of our own making. */
+async function unpack(evidence: Uint8Array): Promise<Evidence> {
+  const text = await promisify(gunzip)(evidence, { maxOutputLength: MAX_BUNDLE_BYTES })
+  return JSON.parse(text.toString('utf8')) as Evidence
 }
 
 const VERDICTS = statement(

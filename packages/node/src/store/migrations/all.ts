@@ -5,6 +5,7 @@ import { AWAY } from './002-away.ts'
 import { INCIDENT_OVER } from './003-incident-over.ts'
 import { RETENTION } from './004-retention.ts'
 import { RECEIPTS } from './005-receipts.ts'
+import { EVIDENCE } from './006-evidence.ts'
 
 export const MIGRATIONS: readonly Migration[] = [
   { name: '001-network', statements: NETWORK },
@@ -12,4 +13,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: '003-incident-over', statements: INCIDENT_OVER },
   { name: '004-retention', statements: RETENTION },
   { name: '005-receipts', statements: RECEIPTS },
+  { name: '006-evidence', statements: EVIDENCE },
 ]
