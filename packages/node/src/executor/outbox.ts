@@ -159,11 +159,12 @@ async function resultMessage(
   { id, fence, commitment, fields, output, outputCid, sampling, elapsedMs }: Executed,
   { link, signal, alter }: OutboxOptions,
 ): Promise<ResultMessage> {
-  const either = AbortSignal.any([signal, held.signal])
   const place = async (bytes: Uint8Array, options: { readonly maxInline: number; readonly cid?: string }) => {
     if (bytes.length <= options.maxInline) return { inline: toBase64(bytes) }
     const cid = options.cid ?? contentAddress(bytes, 'raw')
     const read = (from: number, to: number) => bytes.subarray(from, to)
+    // Made for what waits alone: most results are small, and thousands of them a second.
+    const either = AbortSignal.any([signal, held.signal])
     await uploadPatiently(link, { cid, sizeBytes: bytes.length, read }, either)
     return { cid }
   }
