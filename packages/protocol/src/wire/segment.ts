@@ -89,6 +89,12 @@ function described(work: WorkSpec): Json {
   return Object.fromEntries(Object.entries(work).filter(([, value]) => value !== undefined)) as Json
 }
 
+/** Whether rows of other bytes may be equal. */
+export function isTolerant(work: WorkSpec): boolean {
+  if (work.kind === 'onnx') return work.tolerance !== undefined
+  return work.kind === 'chat' && work.compare === 'plan'
+}
+
 /** How rows are compared: by their bytes, within a tolerance, or as plans. */
 export function rowState(work: WorkSpec, guessProbability = 0): StateKind<Row> {
   if (work.kind === 'onnx' && work.tolerance !== undefined) {

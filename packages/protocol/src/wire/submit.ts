@@ -27,7 +27,7 @@ import { addressOf, type BlobSource, uploadBlob, uploadBytes } from './blob-tran
 import type { Client } from './client.ts'
 import { type JobSpecInput, type JobView, jobSpec, samplingPolicy, type ValidationPolicy } from './job.ts'
 import { isFinal } from './life.ts'
-import { segmentTask, withoutRows } from './segment.ts'
+import { isTolerant, segmentTask, withoutRows } from './segment.ts'
 import { segmentInputDigests } from './segment-digests.ts'
 import { MAX_INLINE_BYTES, type ValueRef } from './text.ts'
 import { readAll } from './transport.ts'
@@ -243,9 +243,15 @@ function otherJob({ statement }: VerifiedBundle, { job, inputCid }: VerifyOption
   if (!isSameInput || rows !== job.spec.rows || segmentRows !== job.spec.segmentRows) {
     return reject('wire/receipt', 'the receipt is of another input, or of one that was cut otherwise')
   }
-  const { asked, seed } = predicate.validation
+  const { asked, seed, comparison } = predicate.validation
   if (!isAsked(asked, job.spec.validation)) {
     return reject('wire/receipt', 'the receipt is over another validation than the job asked for')
+  }
+  if ((comparison === 'tolerant') !== isTolerant(job.spec.work)) {
+    return reject(
+      'wire/receipt',
+      `the receipt compares results in another way than the work says: ${comparison}`,
+    )
   }
   // A secret that is chosen when the results are known draws whatever the coordinator likes.
   if (seed.commitment === job.seedCommitment) return undefined

@@ -4,15 +4,8 @@ import { AssayError } from 'assay/core/errors'
 import type { StateKind } from 'assay/state/kind'
 import { type Row, rowsAgree } from 'assay/wire/segment'
 import type { ValueRef } from 'assay/wire/text'
-import type { WorkSpec } from 'assay/wire/work'
 import { outputRows } from './output.ts'
 import type { Content } from './parts.ts'
-
-/** Whether outputs of other bytes may be equal. */
-export function isTolerant(work: WorkSpec): boolean {
-  if (work.kind === 'onnx') return work.tolerance !== undefined
-  return work.kind === 'chat' && work.compare === 'plan'
-}
 
 /** Outputs that were taken, so that both are lists of rows. Holds one row of each at a time. */
 export async function outputsAgree(

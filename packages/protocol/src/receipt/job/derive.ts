@@ -163,6 +163,15 @@ function isLost(lost: readonly number[], outcome: AuditEntry['outcome'], runs: A
   return lost.length === 1 && runs.some(({ node }) => node === lost[0])
 }
 
+/** Runs that can have been sampled: the accepted ones, and those that they were compared with. */
+function runNames({ segments, validation }: JobPredicate): ReadonlySet<string> {
+  const names = new Set(segments.list?.map(({ commitment }, index) => `${index}/${commitment}`))
+  for (const { segment, runs } of validation.audits.list ?? []) {
+    for (const { commitment } of runs) names.add(`${segment}/${commitment}`)
+  }
+  return names
+}
+
 function checksFault(predicate: JobPredicate): string | undefined {
   const { job, segments, input, validation } = predicate
   const { checks, asked, seed: source, verifiers } = validation
@@ -172,6 +181,7 @@ function checksFault(predicate: JobPredicate): string | undefined {
   if (listRoot(checks.list) !== checks.root) return 'the root of the checks is not that of their list'
   const { share = 0, confidence = 0 } = asked.sampling ?? {}
   const passed = new Set<string>()
+  const known = runNames(predicate)
   for (const check of checks.list) {
     const { segment } = check
     const refuse = (message: string) => `the check of segment ${segment}: ${message}`
@@ -181,7 +191,10 @@ function checksFault(predicate: JobPredicate): string | undefined {
     if (check.samples > rows) return refuse(`${check.samples} samples of ${rows} rows`)
     const reached = check.samples === rows ? 1 : (check.confidence ?? 0)
     if (reached + SLACK < confidence) return refuse(`it reached ${reached}, and ${confidence} was asked`)
-    passed.add(`${segment}/${check.commitment}`)
+    const name = `${segment}/${check.commitment}`
+    if (passed.has(name)) return refuse('it is listed twice')
+    if (!known.has(name)) return refuse('it is of a run that the receipt does not name')
+    passed.add(name)
   }
   const missing = segments.list?.findIndex(
     ({ commitment }, index) =>

@@ -57,6 +57,9 @@ export const bundleExecution = z.strictObject({
 })
 export type BundleExecution = z.infer<typeof bundleExecution>
 
+/** What must have come with a receipt: nothing, everything that it names, or what a bundle has room for of that. */
+export type Evidence = boolean | 'where it fits'
+
 export interface CheckExecutionsOptions {
   readonly verify?: typeof verifySignature | undefined
   /** SHA-256 by which executions must name their input, where the caller can compute it (wire/segment.ts). */
@@ -64,7 +67,7 @@ export interface CheckExecutionsOptions {
   /** Output of each segment, encoded, which the receipt was found to name already. */
   readonly outputs?: readonly Uint8Array[] | undefined
   /** Refuse where an execution of a run that the receipt names is missing. */
-  readonly requireEvidence?: boolean | undefined
+  readonly requireEvidence?: Evidence | undefined
 }
 
 /** The first execution that does not hold, or is missing: 'job-receipt/execution'. */
@@ -83,7 +86,10 @@ export async function checkExecutions(
     if (!checked.ok) return refuse(item.segment, checked.message, checked.code)
     shown.add(checked.value)
   }
-  if (options.requireEvidence !== true) return undefined
+  const { requireEvidence = false } = options
+  // A bundle has room for the runs of all segments that a receipt can list, whatever else it claims.
+  if (requireEvidence === false || (requireEvidence !== true && predicate.segments.list === null))
+    return undefined
   // Of unlisted segments only their number is known.
   if (predicate.segments.list === null && shown.size < predicate.segments.count) {
     return refuse(shown.size, 'not all executions came with the receipt')

@@ -75,6 +75,9 @@ describe('a receipt of sampled results', () => {
       [{ ...checks[0]!, samples: 41 }, ...checks.slice(1)],
       [{ ...checks[0]!, segment: 6 }, ...checks.slice(1)],
       [{ ...checks[0]!, commitment: sha256(utf8('x')) }, ...checks.slice(1)],
+      // As many as it likes, so that they would be too many to come with the receipt.
+      [...checks, checks[0]!],
+      [...checks, { ...checks[0]!, commitment: sha256(utf8('x')) }],
     ]
     for (const changed of changes) {
       const envelope = await signJobReceipt({ ...sampled.parts, checks: changed! }, coordinatorKey)
@@ -88,6 +91,20 @@ describe('a receipt of sampled results', () => {
       s.predicate.validation.checks.root = listRoot(list as never)
     })
     expect(await verifyJobReceipt(stray)).toMatchObject({ code: 'receipt/derivation' })
+  })
+
+  it('is refused where the verifier was told to look for less than the job asked for', async () => {
+    const { sampling } = sampled.parts.asked
+    const { verdicts } = sampled
+    for (const more of [{ fakedShare: 0.05 }, { guessProbability: 0.001 }, { falsePositiveRate: 1e-6 }]) {
+      const asked = { redundancy: null, sampling: { ...sampling!, ...more } }
+      const envelope = await signJobReceipt({ ...sampled.parts, asked }, coordinatorKey)
+      expect((await verifyJobReceipt(envelope)).ok).toBe(true)
+      expect(await verifyJobReceipt(envelope, { verdicts })).toMatchObject({
+        code: 'job-receipt/check',
+        message: expect.stringContaining('weaker'),
+      })
+    }
   })
 
   it('is refused where a check has no receipt of the verifier, or another', async () => {

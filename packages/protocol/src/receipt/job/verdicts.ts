@@ -10,7 +10,8 @@ import { commitExecution, executionFromJson } from '../../core/poe.ts'
 import { receiptDigest } from '../log/entry.ts'
 import type { Statement } from '../statement.ts'
 import { verifyReceipt } from '../verify.ts'
-import type { CheckEntry, JobPredicate } from './statement.ts'
+import type { Evidence } from './executions.ts'
+import { type CheckEntry, type JobPredicate, rowsOfSegment } from './statement.ts'
 
 /** Verifiers' receipts that a bundle carries; each takes some 10 KB and two signatures. */
 export const MAX_BUNDLE_VERDICTS = 2000
@@ -21,7 +22,7 @@ export async function checkVerdicts(
   verdicts: readonly unknown[],
   options: {
     /** Refuse where the receipt of a check is missing. */
-    readonly requireEvidence?: boolean
+    readonly requireEvidence?: Evidence
   } = {},
 ): Promise<Rejection | undefined> {
   const { checks } = predicate.validation
@@ -36,7 +37,11 @@ export async function checkVerdicts(
     if (fault !== undefined) return fault
     shown.add(digest.value)
   }
-  if (options.requireEvidence !== true || shown.size === checks.count) return undefined
+  const { requireEvidence = false } = options
+  if (requireEvidence === false) return undefined
+  const needed = requireEvidence === true ? checks.count : Math.min(checks.count, MAX_BUNDLE_VERDICTS)
+  // Where they are not listed, none can be told from another.
+  if (shown.size >= needed || (requireEvidence !== true && checks.list === null)) return undefined
   return reject(
     'job-receipt/check',
     `${checks.count} checks are named, and ${shown.size} of their receipts came`,
@@ -72,5 +77,21 @@ function contentFault(
   if (seed.kind !== 'commit-reveal' || seed.commitment !== expected)
     return 'its receipt is drawn from another seed'
   if (samples !== check.samples || confidence !== check.confidence) return 'its receipt states other figures'
-  return undefined
+  return policyFault(verdict.check, { predicate, segment: check.segment })
+}
+
+/** A verifier that was told to look for less than the job asked for has signed that. */
+function policyFault(
+  { faked, states, samples, guessProbability, requestedRate }: Statement['predicate']['check'],
+  { predicate, segment }: { readonly predicate: JobPredicate; readonly segment: number },
+): string | undefined {
+  const { input, validation } = predicate
+  const asked = validation.asked.sampling
+  if (states !== rowsOfSegment(input, segment)) return 'its receipt is over another number of rows'
+  if (asked === null) return undefined
+  const isWeaker =
+    (samples < states && (faked === null || faked > asked.fakedShare)) ||
+    guessProbability !== asked.guessProbability ||
+    requestedRate > asked.falsePositiveRate
+  return isWeaker ? 'its receipt is over a weaker check than the job asked for' : undefined
 }

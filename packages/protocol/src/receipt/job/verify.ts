@@ -16,15 +16,10 @@ import { type NodeId, nodeId, verifySignature } from '../../core/keys.ts'
 import { PAYLOAD_TYPE, parseEnvelope, preAuthEncoding } from '../envelope.ts'
 import { parseShallowJson } from '../shallow-json.ts'
 import { checkDerivations } from './derive.ts'
-import { type BundleExecution, checkExecutions, MAX_BUNDLE_EXECUTIONS } from './executions.ts'
+import { type BundleExecution, checkExecutions, type Evidence } from './executions.ts'
 import { checkOutputs } from './outputs.ts'
-import {
-  type JobPredicate,
-  type JobStatement,
-  MAX_JOB_PAYLOAD_BYTES,
-  parseJobStatement,
-} from './statement.ts'
-import { checkVerdicts, MAX_BUNDLE_VERDICTS } from './verdicts.ts'
+import { type JobStatement, MAX_JOB_PAYLOAD_BYTES, parseJobStatement } from './statement.ts'
+import { checkVerdicts } from './verdicts.ts'
 
 export interface VerifyJobOptions {
   /** Node id of the coordinator whose receipt it must be; without it any signer's holds. */
@@ -40,10 +35,10 @@ export interface VerifyJobOptions {
   /** Digest of a segment's input that executions must name, where the caller can compute it (wire/segment.ts). */
   readonly inputDigest?: (segment: number) => Uint8Array
   /**
-   * Refuse a receipt without the execution of each run and the receipt of each check that it names; or only where a
-   * bundle has room for all of them. An envelope alone is not refused unless this is told.
+   * Refuse a receipt without the execution of each run and the receipt of each check that it names; or without as many
+   * of them as a bundle has room for. An envelope alone is not refused unless this is told.
    */
-  readonly requireEvidence?: boolean | 'where it fits'
+  readonly requireEvidence?: Evidence
   /** Checks signatures; a service passes a native one. It must be as strict as `verifySignature`. */
   readonly verify?: typeof verifySignature
 }
@@ -60,32 +55,20 @@ export async function verifyJobReceipt(
   envelope: unknown,
   options: VerifyJobOptions = {},
 ): Promise<Verdict<VerifiedJob>> {
-  const { executions = [], verdicts = [], outputs, requireEvidence = false, ...given } = options
+  const { executions = [], verdicts = [], outputs } = options
   const opened = await openStatement(envelope, options)
   if (!opened.ok) return opened
   const { statement, coordinator } = opened.value
   const { predicate } = statement
-  const demand = {
-    ...given,
-    ...(outputs === undefined ? {} : { outputs }),
-    requireEvidence: requireEvidence === 'where it fits' ? evidenceFits(predicate) : requireEvidence,
-  }
   const fault =
     taskFault(statement, options) ??
     checkDerivations(statement) ??
     (outputs === undefined ? undefined : checkOutputs(predicate, outputs)) ??
-    (await checkExecutions(predicate, executions, demand)) ??
-    (await checkVerdicts(predicate, verdicts, demand))
+    (await checkExecutions(predicate, executions, options)) ??
+    (await checkVerdicts(predicate, verdicts, options))
   if (fault !== undefined) return fault
   const checked = { executions: executions.length, verdicts: verdicts.length, outputs: outputs?.length ?? 0 }
   return { ok: true, value: { statement, coordinator, checked } }
-}
-
-/** Whether a bundle has room for the evidence of all that a statement names. Of very large jobs it carries a part. */
-export function evidenceFits({ segments, validation: { audits, checks } }: JobPredicate): boolean {
-  if (segments.list === null || audits.list === null || checks.count > MAX_BUNDLE_VERDICTS) return false
-  const runs = audits.list.reduce((sum, audit) => sum + audit.runs.length, segments.count)
-  return runs <= MAX_BUNDLE_EXECUTIONS
 }
 
 /** Shape, then the signature over the exact bytes, then who signed. */
