@@ -220,6 +220,20 @@ export async function ownsBlob(
   return rows.length > 0
 }
 
+const OWNED = statement(
+  'blobs_owned',
+  'SELECT cid FROM blob_owner WHERE submitter = $1 AND cid = ANY ($2::text[]) AND dropped_at IS NULL',
+)
+
+/** Which of these blobs are the account's. */
+export async function ownedBlobs(
+  db: Queryable,
+  { cids, submitter }: { readonly cids: readonly string[]; readonly submitter: string },
+): Promise<ReadonlySet<string>> {
+  const { rows } = await db.query<{ cid: string }>(OWNED, [submitter, cids])
+  return new Set(rows.map(({ cid }) => cid))
+}
+
 /** Bytes that the account stores. */
 export async function blobBytes(db: Queryable, submitter: string): Promise<number> {
   const { rows } = await db.query<{ used: number }>(

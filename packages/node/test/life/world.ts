@@ -171,6 +171,7 @@ export async function openWorld(options: Partial<Pick<LifeOptions, 'policy'>> = 
       verify: verifySignature,
       content: {
         missing: async (_, cids) => cids.filter((cid) => !blobs.has(cid)),
+        foreign: async (_, cids) => cids.filter((cid) => !blobs.has(cid)),
         async *read(cid) {
           const bytes = blobs.get(cid)
           if (bytes === undefined) throw new AssayError('blob/missing', `no ${cid}`)

@@ -16,8 +16,8 @@ import { AssayError } from 'assay/core/errors'
 import type { BlobStore, UploadStatus } from '../../store/blobs.ts'
 import { type Database, statement } from '../../store/database.ts'
 import { createLru } from '../life/lru.ts'
-import type { Content } from '../life/parts.ts'
-import { blobBytes, claimBlob, disclaimBlob, lockBlob, ownsBlob } from '../quota.ts'
+import type { OwnedContent } from '../life/parts.ts'
+import { blobBytes, claimBlob, disclaimBlob, lockBlob, ownedBlobs, ownsBlob } from '../quota.ts'
 import type { BlobOwner, BlobStatus, Blobs, ByteRange, BytesAnswer } from './deps.ts'
 
 /** Uploads of what is there already, at a time: the oldest are forgotten, and begin again. */
@@ -49,7 +49,7 @@ interface Proof {
 }
 
 export interface BlobAccess extends Blobs {
-  readonly content: Content
+  readonly content: OwnedContent
   /** Of an output that was accepted; nobody is asked whether they may. */
   readResult(cid: string): AsyncIterable<Uint8Array>
 }
@@ -218,6 +218,10 @@ export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
           cids.map(async (cid) => (await store.has(cid)) && (await mayRead(reader, cid))),
         )
         return cids.filter((_, i) => !there[i])
+      },
+      async foreign(account, cids) {
+        const own = await ownedBlobs(db, { cids, submitter: account })
+        return cids.filter((cid) => !own.has(cid))
       },
       read: (cid) => checkedPieces(store, cid),
     },

@@ -4,11 +4,12 @@
  *
  * Threat: everything in an answer is the node's to choose. Cheap checks come before dear ones; an output is read once;
  * one signature is checked for a whole answer, and one more for each result with a proof. What fails is the node's
- * failure, with a code: never neutral, never an exception.
+ * failure, with a code: never neutral, never an exception. A blob that its operator did not upload is as good as none:
+ * otherwise a node would find out by its address what others store, and hand it to the submitter of its job.
  */
 import { concatBytes, equalBytes, fromBase64, fromHex, toHex } from 'assay/core/bytes'
 import type { Digest } from 'assay/core/digest'
-import { attempt, type Rejection, reject, type Verdict } from 'assay/core/errors'
+import { AssayError, attempt, type Rejection, reject, type Verdict } from 'assay/core/errors'
 import type { NodeId } from 'assay/core/keys'
 import { type ExecutionFields, plainResultDigest } from 'assay/core/poe'
 import { commitExecutions, verifyBatchCommitments } from 'assay/core/poe-batch'
@@ -25,7 +26,7 @@ import { auditRateOf, type NodeInfo } from '../registry/nodes.ts'
 import type { RunRow } from './give-back.ts'
 import { type JobFacts, leaseNonces, segmentInput } from './job-facts.ts'
 import { maxRowBytes, type OutputRead, readOutput, readSmall } from './output.ts'
-import type { LifeParts } from './parts.ts'
+import type { Content, LifeParts } from './parts.ts'
 
 /** What a proof has around its bits. */
 const PROOF_ENVELOPE_BYTES = 1024
@@ -82,10 +83,11 @@ export async function checkResults(
   if (held.length === 0) return []
   const signed = await checkSignature(parts, node, request)
   if (!signed.ok) return held.map((result) => bad(result, signed))
+  const content = await ownContent(parts.content, node.operator, held)
   const checked: CheckedResult[] = []
   const opened: Opened[] = []
   for (const result of held) {
-    const verdict = await openResult(parts, result)
+    const verdict = await openResult({ content }, result)
     if (verdict.ok) opened.push(verdict.value)
     else checked.push(bad(result, verdict))
   }
@@ -126,8 +128,31 @@ function checkSignature(
   return verifyBatchCommitments({ commitments, publicKey: node.publicKey, signature: read.value }, { verify })
 }
 
+/** What the answer may name, asked for once for all of it. */
+async function ownContent(
+  content: LifeParts['content'],
+  operator: string,
+  held: readonly HeldResult[],
+): Promise<Content> {
+  const named = held.flatMap(({ result: { output, sampling } }) => [
+    output,
+    ...(sampling ? [sampling.proof] : []),
+  ])
+  const cids = new Set(named.flatMap((value) => ('cid' in value ? [value.cid] : [])))
+  if (cids.size === 0) return content
+  const foreign = new Set(await content.foreign(operator, [...cids]))
+  if (foreign.size === 0) return content
+  return {
+    ...content,
+    read(cid) {
+      if (foreign.has(cid)) throw new AssayError('blob/missing', `the node did not upload ${cid}`)
+      return content.read(cid)
+    },
+  }
+}
+
 async function openResult(
-  { content }: Pick<LifeParts, 'content'>,
+  { content }: { readonly content: Content },
   held: HeldResult,
 ): Promise<Verdict<Opened>> {
   const { job, run, result } = held

@@ -27,7 +27,7 @@ import { takeFailures } from './failures.ts'
 import { type PreparedJob, prepareJob, type Submission, takeJobs } from './intake.ts'
 import { createFactsCache, type FactsCache, type JobFacts } from './job-facts.ts'
 import { leaseSegments, renewLeases } from './lease.ts'
-import type { Content, LifeParts } from './parts.ts'
+import type { LifeParts, OwnedContent } from './parts.ts'
 import { type Answer, recordAnswers, type Taken } from './record-results.ts'
 import { takeResults } from './results.ts'
 import { goneFrom, loadRoster, type Roster } from './roster.ts'
@@ -51,7 +51,7 @@ const MAX_BITES = 64
 
 export interface LifeOptions {
   readonly db: Database
-  readonly content: Content
+  readonly content: OwnedContent
   readonly policy: NodePolicy
   /** Checks signatures of nodes and verifiers; a service passes a native one. */
   readonly verify: typeof verifySignature

@@ -13,10 +13,16 @@ export interface Content {
   read(cid: string): AsyncIterable<Uint8Array>
 }
 
+/** The same, and whose blobs they are: what a node says of its own may be what somebody else keeps to themselves. */
+export interface OwnedContent extends Content {
+  /** Which of the addresses the account has not uploaded itself, whoever else has. */
+  foreign(account: string, cids: readonly string[]): Promise<readonly string[]>
+}
+
 export interface LifeParts {
   readonly db: Database
   readonly cache: FactsCache
-  readonly content: Content
+  readonly content: OwnedContent
   readonly policy: NodePolicy
   /** The newest one at hand. */
   readonly roster: () => Roster
