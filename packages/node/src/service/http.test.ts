@@ -292,6 +292,16 @@ describe('closing', () => {
     await expect(fetch(`${url}/hello/a`)).rejects.toThrow()
   })
 
+  it('does not wait for connections that never said anything', async () => {
+    const { server } = await serve({ listening: { headersTimeoutMs: 300_000, idleTimeoutMs: 300_000 } })
+    const { socket, closed } = rawSocket(server.port)
+    await once(socket, 'connect')
+    // The server knows of it by the time that it has answered somebody who came later.
+    await (await fetch(`${server.url}/hello/you`)).text()
+    await server.close()
+    await closed
+  })
+
   it('cuts off when told to stop now', async () => {
     let arrived: () => void = () => undefined
     const underWay = new Promise<void>((resolve) => {

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { AssayError } from 'assay/core/errors'
 import { Hono } from 'hono'
@@ -203,18 +203,25 @@ export async function listen(api: Api, options: ListenOptions): Promise<HttpServ
     server.listen(port, host, resolve)
   })
   server.on('error', (error) => log.error('the server failed', { error }))
+  const connections = new Set<Socket>()
+  server.on('connection', (socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+  })
   const address = server.address() as AddressInfo
   const url = `http://${hostOf(address)}:${address.port}`
   log.info('listening', { url })
-  return { url, port: address.port, close: (now) => closeServer({ server, api, now }) }
+  return { url, port: address.port, close: (now) => closeServer({ server, connections, api, now }) }
 }
 
 function closeServer({
   server,
+  connections,
   api,
   now,
 }: {
   readonly server: Server
+  readonly connections: ReadonlySet<Socket>
   readonly api: Api
   readonly now: AbortSignal | undefined
 }): Promise<void> {
@@ -225,6 +232,8 @@ function closeServer({
       now?.removeEventListener('abort', cut)
       resolve()
     })
+    // The server counts those as busy that never said anything, and would wait for their headers.
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
     if (now?.aborted) cut()
     else now?.addEventListener('abort', cut, { once: true })
   })
