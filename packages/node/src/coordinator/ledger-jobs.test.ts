@@ -145,6 +145,29 @@ describe('jobs', () => {
     expect(await balance('audit-fund')).toBe(fund - 20)
   })
 
+  test('the fund pays only so much for a run, and only so far into debt', async () => {
+    const [a, b] = ['bound-a', 'bound-b'].map(nodeIdOf) as [string, string]
+    const fund = (await balance('audit-fund')) ?? 0
+    const forced = (segment: number) => [
+      { segment, ordinal: 0, node: a },
+      { segment, ordinal: 1, node: b, forced: true },
+    ]
+    const dear = await endedJob([...forced(0), ...forced(1)], 20)
+    const [settled] = await tx((tx) => settleJobs(tx, [dear], { overdraft: 1_000_000, mostPerRun: 3 }))
+    expect(settled).toEqual({ jobId: dear, spent: 20, refunded: 0, fromFund: 6 })
+    expect(await balance(heldAccount(b))).toBe(6)
+
+    const ids = [await endedJob(forced(0), 10), await endedJob([...forced(0), ...forced(1)], 20)]
+    const bounds = { overdraft: 6 - fund + 15, mostPerRun: 100 }
+    const both = await tx((tx) => settleJobs(tx, ids, bounds))
+    expect(both.reduce((sum, { fromFund }) => sum + fromFund, 0)).toBe(15)
+    expect(await balance('audit-fund')).toBe(fund - 6 - 15)
+    expect(await balance(heldAccount(a))).toBe(50)
+    const [later] = await tx(async (tx) => settleJobs(tx, [await endedJob(forced(0), 10)], bounds))
+    expect(later).toMatchObject({ spent: 10, fromFund: 0 })
+    expect((await checkBooks(network.db)).faults).toEqual([])
+  })
+
   test('nodes are paid even where a budget turned out too small', async () => {
     const node = nodeIdOf('short')
     const id = await endedJob(

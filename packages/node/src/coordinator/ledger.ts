@@ -22,7 +22,7 @@ export const ALL = Number.MAX_SAFE_INTEGER
 
 export const ESCROW = 'escrow'
 export const PENALTIES = 'penalties'
-/** Pays for runs that the coordinator wants; in debt as long as nobody fills it. */
+/** Pays for runs that the coordinator wants; in debt as long as nobody fills it, within bounds (`AuditFund`). */
 export const AUDIT_FUND = 'audit-fund'
 /** Where credits come from: minus all that was ever deposited. */
 const ISSUED = 'issued'
@@ -236,6 +236,19 @@ function total(moved: readonly Moved[]): number {
   return moved.reduce((sum, { amount }) => sum + amount, 0)
 }
 
+/**
+ * What the audit fund may spend. Whose results are audited beyond what the job asked for may well be in league with the
+ * auditor, and the submitter too: without bounds they would draw credits from the fund by a price of their own making.
+ */
+export interface AuditFund {
+  /** How far it may go into debt; beyond that, auditors of runs that only the coordinator wanted get nothing. */
+  readonly overdraft: number
+  /** Most for one run, whatever the job pays. */
+  readonly mostPerRun: number
+}
+
+export const DEFAULT_AUDIT_FUND: AuditFund = { overdraft: 1_000_000, mostPerRun: 100 }
+
 /** What a job came to when it ended. */
 export interface Settlement {
   readonly jobId: string
@@ -279,12 +292,23 @@ const PAID_RUNS = statement(
  * goes back, `job.spent` says what it came to, and its segments no longer count against the quota. Once for each job. Of a segment's accepted runs the job pays those that it asked for,
  * and one in any case. A trusted node with a clean audit in the job is paid at once, others when they have one.
  */
-export async function settleJobs(tx: Tx, jobIds: readonly string[]): Promise<Settlement[]> {
+export async function settleJobs(
+  tx: Tx,
+  jobIds: readonly string[],
+  fund: AuditFund = DEFAULT_AUDIT_FUND,
+): Promise<Settlement[]> {
   if (jobIds.length === 0) return []
   const { rows } = await tx.query<PaidRow>(PAID_RUNS, [jobIds])
   const byJob = new Map<string, PaidRow[]>()
   for (const row of rows) byJob.set(row.id, [...(byJob.get(row.id) ?? []), row])
-  const settled = [...byJob.values()].map(settlement)
+  const isFundAsked = rows.some(({ forced, price }) => (forced ?? 0) > 0 && price > 0)
+  const balance = isFundAsked ? ((await lockBalances(tx, [AUDIT_FUND])).get(AUDIT_FUND) ?? 0) : 0
+  let left = Math.max(0, balance + fund.overdraft)
+  const settled = [...byJob.values()].map((paid) => {
+    const one = settlement(paid, { left, most: fund.mostPerRun })
+    left -= one.fromFund
+    return one
+  })
   await tx.query(
     `UPDATE job SET spent = given.spent FROM unnest($1::uuid[], $2::bigint[]) AS given (id, spent)
      WHERE job.id = given.id AND given.spent > 0`,
@@ -306,7 +330,10 @@ export async function settleJobs(tx: Tx, jobIds: readonly string[]): Promise<Set
 }
 
 /** Of one job, from its rows: one for each node that it pays. */
-function settlement(rows: readonly PaidRow[]): Settlement & { readonly transfers: readonly Transfer[] } {
+function settlement(
+  rows: readonly PaidRow[],
+  fund: { readonly left: number; readonly most: number },
+): Settlement & { readonly transfers: readonly Transfer[] } {
   const [{ id: jobId, submitter, budget, price }] = rows as [PaidRow]
   let left = budget
   let fromFund = 0
@@ -319,7 +346,8 @@ function settlement(rows: readonly PaidRow[]): Settlement & { readonly transfers
     // A budget covers what its job may ask for; were it ever short, nodes would not be the ones to lose.
     const owed = price * (asked ?? 0)
     const paid = Math.min(owed, left)
-    const extra = owed - paid + price * (forced ?? 0)
+    const wanted = owed - paid + Math.min(price, fund.most) * (forced ?? 0)
+    const extra = Math.min(wanted, fund.left - fromFund)
     left -= paid
     fromFund += extra
     const common = { to, kind, jobId, nodeId } as const

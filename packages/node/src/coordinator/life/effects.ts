@@ -128,6 +128,7 @@ export async function applyEffects(
   const settled = await settleJobs(
     tx,
     ended.map(({ id }) => id),
+    policy.auditFund,
   )
   const figures = new Map(settled.map(({ jobId, ...rest }) => [jobId, rest]))
   const endings = ended.map(({ id: jobId, state }): NewEvent => {

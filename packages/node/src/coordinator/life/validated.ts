@@ -192,6 +192,14 @@ async function act(
   return further.length
 }
 
+/**
+ * Whether a clean audit in this job says something for a node of the operator. Not in a job of its own, and not in one
+ * that pays nothing: such are made to order, to bank good conduct and to free what is held.
+ */
+function speaksFor(operator: string | null, { submitter, spec }: JobFacts): boolean {
+  return spec.pricePerSegment > 0 && operator !== submitter
+}
+
 /** What a decision says of nodes, and to people. */
 function tell({ decision, runs, job, segment }: Decided, effects: Effects): void {
   const runtime = runtimeOf(job.spec.work)
@@ -204,9 +212,10 @@ function tell({ decision, runs, job, segment }: Decided, effects: Effects): void
     if (decision.isAudited) effects.events.push({ type: 'segment.audited', jobId, segment, data })
   }
   for (const id of decision.accepted) {
-    const nodeId = byId.get(id)?.nodeId as NodeId
+    const { nodeId, operator } = byId.get(id) as StoredRun & { readonly nodeId: NodeId }
     count(effects.runs, nodeId)
-    if (decision.isAudited) effects.observations.push({ nodeId, outcome: 'clean', runtime })
+    if (decision.isAudited && speaksFor(operator, job))
+      effects.observations.push({ nodeId, outcome: 'clean', runtime })
   }
   for (const { id, isFault, code, reason } of decision.rejected) {
     const { nodeId, fence } = byId.get(id) as StoredRun

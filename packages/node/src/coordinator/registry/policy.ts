@@ -1,4 +1,5 @@
 /** What nodes stake, lose and are audited by: all of it plain data, the same for all replicas of a network. */
+import { type AuditFund, DEFAULT_AUDIT_FUND } from '../ledger.ts'
 import type { AuditPolicy } from '../trust/audit.ts'
 import { DEFAULT_AUDIT_POLICY } from '../trust/audit.ts'
 import { type CohortConfig, DEFAULT_COHORT } from '../trust/cohort.ts'
@@ -12,6 +13,8 @@ export interface NodePolicy {
   readonly minStake: number
   /** Credits of the stake that one proven fault costs. What is held for the node is lost with them. */
   readonly penalty: number
+  /** What runs that only the coordinator wants may cost it. */
+  readonly auditFund: AuditFund
   /** How far back conduct is looked at when a cohort is judged. */
   readonly cohortWindowMs: number
   /** How long a cohort with an incident gets no work of its kind, and its faults are nobody's. */
@@ -27,6 +30,7 @@ export const DEFAULT_NODE_POLICY: NodePolicy = {
   cohort: DEFAULT_COHORT,
   minStake: 1_000,
   penalty: 500,
+  auditFund: DEFAULT_AUDIT_FUND,
   cohortWindowMs: 3_600_000,
   incidentMs: 3_600_000,
   offlineAfterMs: 35_000,
