@@ -59,6 +59,22 @@ describe('a second run', () => {
     await world.assertBooks()
   })
 
+  it.each([
+    ['of a submitter', 'sue', {}, 1],
+    ['of its own operator', 'op-a', {}, 0],
+    ['that pays nothing', 'sue', { pricePerSegment: 0, budget: 0 }, 0],
+  ] as const)('in a job %s speaks for the first: %s, %o', async (_, submitter, over, audits) => {
+    const [alice, ...others] = nodes
+    if (submitter !== 'sue') await world.addSubmitter(submitter, 1_000)
+    const before = (await standing(alice)).audits
+    const id = await world.submit(submitter, { ...redundant, ...over })
+    await world.work(alice)
+    await nextRun(others)
+    expect(await world.job(id)).toMatchObject({ state: 'accepted' })
+    expect((await standing(alice)).audits).toBe(before + audits)
+    await world.assertBooks()
+  })
+
   it('looks like a first run', async () => {
     const [alice, ...others] = nodes
     const id = await world.submit('sue', redundant)
