@@ -19,6 +19,7 @@ import { openConnections, requestText } from './network-http.mjs'
 import { serve } from './network-process.mjs'
 import { readModule, recordOf } from './network-work.mjs'
 
+const AGAIN_MS = 100
 const NEVER = new AbortController().signal
 const probes = new Map()
 
@@ -48,8 +49,13 @@ async function submit({ urls, token, spec, jobs, inFlight, perSecond }) {
     const dueAt = perSecond === undefined ? performance.now() : started + (1000 * i) / perSecond
     const headers = { authorization: `Bearer ${token}`, 'idempotency-key': randomUUID() }
     const text = requestText({ path: '/v1/jobs', headers, body })
-    const { status, body: answer } = await pools[i % pools.length].request(text)
-    if (status !== 201 && status !== 200) throw new Error(`a submission got ${status}: ${answer.toString()}`)
+    for (;;) {
+      const { status, body: answer } = await pools[i % pools.length].request(text)
+      if (status === 201 || status === 200) break
+      if (status !== 503) throw new Error(`a submission got ${status}: ${answer.toString()}`)
+      // Told to come again: the time counts, and the key makes it one job.
+      await sleep(AGAIN_MS)
+    }
     times.push(performance.now() - dueAt)
   }
   let next = 0

@@ -32,12 +32,12 @@ const SIZES = SMOKE
       warmUps: 1,
     }
   : {
-      rounds: 5,
-      jobs: 5_000,
-      batches: 10,
+      rounds: 3,
+      jobs: 4_000,
+      batches: 6,
       segments: 4_000,
       limitMs: 1_500,
-      leaseSeconds: 30,
+      leaseSeconds: 20,
       short: 1_000,
       long: 1_000_000,
       few: 100,
@@ -53,8 +53,8 @@ const QUEUE_IN_FLIGHT = 32
 const SAMPLES = 60
 /** Of the load that was measured. */
 const HALF = 0.5
-/** A third of what is asked of the network. */
-const SOAK_JOBS_A_SECOND = SMOKE ? 20 : 300
+/** A fifth of what is asked of the network. */
+const SOAK_JOBS_A_SECOND = SMOKE ? 20 : 200
 
 const soakSeconds =
   Number(process.argv[process.argv.indexOf('--soak') + 1] || 0) * (process.argv.includes('--soak') ? 1 : 0)
