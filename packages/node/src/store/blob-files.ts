@@ -2,7 +2,7 @@
  * How blobs lie on the disk.
  *
  *     blobs/q7/b…      a blob under its address, in one of 1,024 folders named by two characters of it
- *     uploads/<id>      what came of an upload; beside it `<id>.json` says of which blob, and how large
+ *     uploads/<id>      what came of an upload; beside it `<id>.json` says of which blob, how large, and whose
  *     drafts/<random>   a file that is being written; whatever is found there at a start is left over
  *
  * A file gets its name after its contents are on the disk, and the folder is synced after that: what has a name is
@@ -29,7 +29,7 @@ import * as z from 'zod/mini'
 
 const READ_BYTES = 2 ** 20
 const ID = /^[0-9a-f]{64}$/
-const note = z.strictObject({ cid: z.string(), sizeBytes: z.int() })
+const note = z.strictObject({ cid: z.string(), sizeBytes: z.int(), account: z.optional(z.string()) })
 
 export interface StoredBlob {
   readonly cid: Cid
@@ -42,6 +42,9 @@ export interface StoredUpload {
   readonly cid: Cid
   readonly sizeBytes: number
   readonly storedBytes: number
+  /** Whose space it takes; empty for one of our own. */
+  readonly account: string
+  readonly begunAtMs: number
   readonly touchedAtMs: number
 }
 
@@ -84,6 +87,12 @@ export async function listBlobs(folder: string): Promise<readonly StoredBlob[]> 
   return found.sort((a, b) => a.usedAtMs - b.usedAtMs)
 }
 
+/** Names of uploads, whether they may go on or not. */
+export async function listUploadIds(folder: string): Promise<ReadonlySet<string>> {
+  const names = (await readdir(join(folder, 'uploads'))).map((name) => name.replace(/\.json$/, ''))
+  return new Set(names.filter((name) => ID.test(name)))
+}
+
 /** Every upload that may go on; what is left of others is removed. */
 export async function listUploads(folder: string): Promise<readonly StoredUpload[]> {
   const found: StoredUpload[] = []
@@ -101,11 +110,14 @@ export async function readUpload(folder: string, id: string): Promise<StoredUplo
   const path = join(folder, 'uploads', id)
   try {
     const parsed = z.safeParse(note, JSON.parse(await readFile(`${path}.json`, 'utf8')))
-    const at = await statOf(path)
-    if (!parsed.success || at === undefined || !isCid(parsed.data.cid)) return undefined
-    const { cid, sizeBytes } = parsed.data
+    const [at, noted] = [await statOf(path), await statOf(`${path}.json`)]
+    if (!parsed.success || at === undefined || noted === undefined || !isCid(parsed.data.cid))
+      return undefined
+    const { cid, sizeBytes, account = '' } = parsed.data
     if (at.size > sizeBytes) return undefined
-    return { id, cid: cid as Cid, sizeBytes, storedBytes: at.size, touchedAtMs: at.mtimeMs }
+    // The note is written once, when the upload begins.
+    const times = { begunAtMs: noted.mtimeMs, touchedAtMs: at.mtimeMs }
+    return { id, cid: cid as Cid, sizeBytes, storedBytes: at.size, account, ...times }
   } catch {
     return undefined
   }
@@ -113,11 +125,11 @@ export async function readUpload(folder: string, id: string): Promise<StoredUplo
 
 export async function makeUpload(
   folder: string,
-  { id, cid, sizeBytes }: { readonly id: string; readonly cid: string; readonly sizeBytes: number },
+  { id, ...upload }: Pick<StoredUpload, 'id' | 'sizeBytes' | 'account'> & { readonly cid: string },
 ): Promise<void> {
   const path = join(folder, 'uploads', id)
   await guarded(writeFile(path, '', { mode: 0o600 }))
-  await guarded(writeFile(`${path}.json`, JSON.stringify({ cid, sizeBytes }), { mode: 0o600 }))
+  await guarded(writeFile(`${path}.json`, JSON.stringify(upload), { mode: 0o600 }))
 }
 
 export async function removeUpload(folder: string, id: string): Promise<void> {

@@ -10,7 +10,8 @@
  * then several coordinators may use one, and the limit of bytes is kept only as exactly as they know of one another.
  *
  * Threat: addresses, owners, sizes and bytes come from anybody. File names are made of parsed addresses and of
- * digests alone; sizes are reserved before a byte is taken; uploads that nobody goes on with make room.
+ * digests alone; sizes are reserved before a byte is taken, within what their account may; uploads that nobody goes on
+ * with make room (upload-list.ts).
  */
 import { type FileHandle, open, rm, utimes } from 'node:fs/promises'
 import { Readable } from 'node:stream'
@@ -23,22 +24,27 @@ import {
   appendTo,
   blobPath,
   listBlobs,
-  listUploads,
   makeFolders,
   makeUpload,
   readUpload,
-  removeUpload,
   type StoredUpload,
   statOf,
   sweepDrafts,
   uploadId,
 } from './blob-files.ts'
 import { type Claim, claimFolder } from './claim.ts'
+import {
+  createUploadList,
+  type NewUpload,
+  type OpenUploads,
+  spaceOf,
+  UPLOAD_IDLE_MS,
+  type UploadKey,
+  type UploadList,
+} from './upload-list.ts'
 
 /** Unfinished uploads at a time: each has two files, and a claim on space. */
 const MAX_UPLOADS = 4096
-/** An upload that nothing was added to for so long makes room for others. */
-const UPLOAD_IDLE_MS = 3_600_000
 /** Times of use are written down this coarsely: they matter for weeks, not for seconds. */
 const USE_RESOLUTION_MS = 60_000
 /** How old a shared store's knowledge of what others added may be. */
@@ -58,13 +64,6 @@ export interface BlobOptions {
   readonly now?: () => number
 }
 
-/** One upload: the same blob by two owners is two. */
-export interface UploadKey {
-  readonly cid: string
-  /** Whoever sends it: an account, a node. */
-  readonly owner: string
-}
-
 export interface UploadStatus {
   readonly cid: Cid
   readonly sizeBytes: number
@@ -73,9 +72,6 @@ export interface UploadStatus {
   /** The blob is in the store. */
   readonly complete: boolean
 }
-
-/** What disks give out: without it, a million blobs of one byte would cost a thousand times what they count. */
-const BLOCK_BYTES = 4096
 
 interface Blob {
   readonly sizeBytes: number
@@ -110,9 +106,9 @@ export class BlobStore {
   readonly #now: () => number
   /** In the order of their use, the longest ago first. */
   readonly #blobs = new Map<string, Blob>()
-  /** Space that each upload reserved. */
-  readonly #uploads = new Map<string, number>()
+  readonly #uploads: UploadList
   readonly #busy = new Set<string>()
+  /** Of blobs. */
   #bytes = 0
   #scannedAtMs = 0
   #turn: Promise<unknown> = Promise.resolve()
@@ -127,43 +123,58 @@ export class BlobStore {
     this.#claim = claim
     this.#log = options.log ?? SILENT_LOG
     this.#now = options.now ?? Date.now
+    this.#uploads = createUploadList(folder, {
+      shared: options.shared === true,
+      idleMs: options.uploadIdleMs,
+      now: this.#now,
+      isBusy: (id) => this.#busy.has(id),
+    })
   }
 
   /** Looks at the folder anew. */
   async scan(): Promise<void> {
-    const [blobs, uploads] = [await listBlobs(this.#folder), await listUploads(this.#folder)]
+    const blobs = await listBlobs(this.#folder)
+    await this.#uploads.scan()
     this.#blobs.clear()
-    this.#uploads.clear()
     this.#bytes = 0
     for (const { cid, sizeBytes, usedAtMs } of blobs) this.#addBlob(cid, { sizeBytes, usedAtMs, pins: 0 })
-    for (const { id, sizeBytes } of uploads) this.#addUpload(id, sizeBytes)
     this.#scannedAtMs = this.#now()
   }
 
   /**
    * Begins an upload, or says how far it came.
-   * @throws AssayError `cid/malformed`, `blob/too-large`, `blob/full`, `blob/busy`.
+   * @throws AssayError `cid/malformed`, `blob/too-large`, `blob/full`, `blob/busy`, and what `admit` throws.
    */
-  async begin({ cid, owner, sizeBytes }: UploadKey & { readonly sizeBytes: number }): Promise<UploadStatus> {
+  async begin({ cid, owner, sizeBytes, account = '', admit }: NewUpload): Promise<UploadStatus> {
     const id = uploadId(cid, owner)
     return this.#inTurn(async () => {
       const held = await this.sizeOf(cid)
       if (held !== undefined) return complete(cid, held)
       const upload = await readUpload(this.#folder, id)
       if (upload?.sizeBytes === sizeBytes) return incomplete(upload)
-      const { maxBlobBytes } = this.#options
-      if (!(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0 && sizeBytes <= maxBlobBytes)) {
-        const message = `expected a blob of at most ${maxBlobBytes} bytes, got one of ${sizeBytes}`
-        throw new AssayError('blob/too-large', message, { detail: { maxBlobBytes, sizeBytes } })
-      }
+      this.checkSize(sizeBytes)
       if (this.#busy.has(id)) throw busy(cid)
       // Another size for the same address: one of the two is wrong, and this is the later word.
-      await this.#dropUpload(id)
+      await this.#uploads.drop(id)
+      admit?.(await this.#uploads.openOf(account))
       await this.#makeRoom(sizeBytes)
-      await makeUpload(this.#folder, { id, cid, sizeBytes })
-      this.#addUpload(id, sizeBytes)
+      await makeUpload(this.#folder, { id, cid, sizeBytes, account })
+      this.#uploads.add(id, { sizeBytes, account })
       return { cid: cid as Cid, sizeBytes, storedBytes: 0, complete: false }
     })
+  }
+
+  /** @throws AssayError `blob/too-large`. */
+  checkSize(sizeBytes: number): void {
+    const { maxBlobBytes } = this.#options
+    if (Number.isSafeInteger(sizeBytes) && sizeBytes >= 0 && sizeBytes <= maxBlobBytes) return
+    const message = `expected a blob of at most ${maxBlobBytes} bytes, got one of ${sizeBytes}`
+    throw new AssayError('blob/too-large', message, { detail: { maxBlobBytes, sizeBytes } })
+  }
+
+  /** Of an account that is about to show that it has a blob. */
+  openUploads(account: string): Promise<OpenUploads> {
+    return this.#inTurn(() => this.#uploads.openOf(account))
   }
 
   /** @throws AssayError `cid/malformed`, `blob/missing` where nothing was begun. */
@@ -203,7 +214,7 @@ export class BlobStore {
   async commit({ cid, owner }: UploadKey): Promise<UploadStatus> {
     const held = await this.sizeOf(cid)
     if (held !== undefined) {
-      await this.#inTurn(() => this.#dropUpload(uploadId(cid, owner)))
+      await this.#inTurn(() => this.#uploads.drop(uploadId(cid, owner)))
       return complete(cid, held)
     }
     return this.#alone({ cid, owner }, async () => {
@@ -215,7 +226,7 @@ export class BlobStore {
       const got = await adoptUpload(this.#folder, { id, cid, copy: this.#options.shared === true })
       await this.#inTurn(async () => {
         if (got === cid) this.#addBlob(cid, { sizeBytes, usedAtMs: this.#now(), pins: 0 })
-        await this.#dropUpload(id)
+        await this.#uploads.drop(id)
       })
       if (got === cid) return complete(cid, sizeBytes)
       const message = `expected the content at ${cid}, got ${sizeBytes} bytes that hash to ${got}`
@@ -315,8 +326,12 @@ export class BlobStore {
     })
   }
 
+  get maxBytes(): number {
+    return this.#options.maxBytes
+  }
+
   stats(): { readonly blobs: number; readonly uploads: number; readonly bytes: number } {
-    return { blobs: this.#blobs.size, uploads: this.#uploads.size, bytes: this.#bytes }
+    return { blobs: this.#blobs.size, uploads: this.#uploads.count(), bytes: this.#taken() }
   }
 
   /** Lets go of the folder. Uploads that are under way go on at the next opening. */
@@ -349,26 +364,25 @@ export class BlobStore {
     return done
   }
 
+  #taken(): number {
+    return this.#bytes + this.#uploads.bytes()
+  }
+
   async #makeRoom(sizeBytes: number): Promise<void> {
-    const { maxBytes, maxUploads = MAX_UPLOADS, uploadIdleMs = UPLOAD_IDLE_MS, whenFull } = this.#options
-    const { shared } = this.#options
+    const { maxBytes, maxUploads = MAX_UPLOADS, whenFull, shared } = this.#options
     if (shared === true && this.#now() - this.#scannedAtMs > RESCAN_MS) await this.scan()
     const needed = spaceOf(sizeBytes)
-    const isFull = () => this.#bytes + needed > maxBytes || this.#uploads.size >= maxUploads
-    if (isFull()) {
-      for (const { id, touchedAtMs } of await listUploads(this.#folder)) {
-        const isIdle = touchedAtMs < this.#now() - uploadIdleMs
-        if (isIdle && !this.#busy.has(id)) await this.#dropUpload(id)
-      }
-    }
+    const hasRoom = () => this.#taken() + needed <= maxBytes
+    const isFull = () => !hasRoom() || this.#uploads.count() >= maxUploads
+    if (isFull()) await this.#uploads.dropIdle()
     if (whenFull === 'evict') {
       for (const [cid, { pins }] of this.#blobs) {
-        if (this.#bytes + needed <= maxBytes) break
+        if (hasRoom()) break
         if (pins === 0) await this.#removeBlob(cid)
       }
     }
     if (!isFull()) return
-    const [bytes, uploads] = [this.#bytes, this.#uploads.size]
+    const { bytes, uploads } = this.stats()
     const message = `no room for ${sizeBytes} bytes: ${bytes} of ${maxBytes} are taken, by blobs and ${uploads} uploads`
     throw new AssayError('blob/full', message, { detail: { sizeBytes, bytes, maxBytes, uploads } })
   }
@@ -412,21 +426,6 @@ export class BlobStore {
     this.#forgetBlob(cid)
     await rm(blobPath(this.#folder, cid), { force: true })
   }
-
-  #addUpload(id: string, sizeBytes: number): void {
-    this.#bytes += spaceOf(sizeBytes) - (this.#uploads.get(id) ?? 0)
-    this.#uploads.set(id, spaceOf(sizeBytes))
-  }
-
-  async #dropUpload(id: string): Promise<void> {
-    this.#bytes -= this.#uploads.get(id) ?? 0
-    this.#uploads.delete(id)
-    await removeUpload(this.#folder, id)
-  }
-}
-
-function spaceOf(sizeBytes: number): number {
-  return Math.max(1, Math.ceil(sizeBytes / BLOCK_BYTES)) * BLOCK_BYTES
 }
 
 function complete(cid: string, sizeBytes: number): UploadStatus {

@@ -90,7 +90,7 @@ test.each([
     expect(outcome).toMatchObject({ code: null })
     expect(outcome?.state).not.toBe('refused')
   }
-  const [secret] = cids as [string]
+  const secret = cids[0] as string
   await expect(attacker.client.readBlob({ params: { cid: secret } })).rejects.toMatchObject({
     code: 'wire/not-found',
   })

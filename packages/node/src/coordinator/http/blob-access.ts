@@ -15,9 +15,11 @@ import type { Digest } from 'assay/core/digest'
 import { AssayError } from 'assay/core/errors'
 import type { BlobStore, UploadStatus } from '../../store/blobs.ts'
 import { type Database, statement } from '../../store/database.ts'
+import { isIdle, type OpenUploads, sumUploads } from '../../store/upload-list.ts'
 import { createLru } from '../life/lru.ts'
 import type { OwnedContent } from '../life/parts.ts'
-import { blobBytes, claimBlob, disclaimBlob, lockBlob, ownedBlobs, ownsBlob } from '../quota.ts'
+import { claimBlob, disclaimBlob, lockBlob, ownedBlobs, ownsBlob } from '../quota.ts'
+import { blobQuota, refuseBeyondQuota, refuseUpload } from '../upload-quota.ts'
 import type { BlobOwner, BlobStatus, Blobs, ByteRange, BytesAnswer } from './deps.ts'
 
 /** Uploads of what is there already, at a time: the oldest are forgotten, and begin again. */
@@ -39,12 +41,14 @@ const IS_LEASED = statement(
    WHERE dispatch.node_id = $2 AND dispatch.state = 'leased'
      AND (job.input_cid = $1 OR job.spec->'work'->>'model' = $1 OR job.spec->'work'->>'module' = $1) LIMIT 1`,
 )
-const QUOTA = statement('blob_quota', 'SELECT blob_bytes FROM submitter WHERE name = $1')
 
 /** Somebody shows that they have the bytes, from the first to the last. */
 interface Proof {
+  readonly account: string
   readonly sizeBytes: number
   readonly hash: Hash
+  readonly begunAtMs: number
+  touchedAtMs: number
   storedBytes: number
 }
 
@@ -56,6 +60,18 @@ export interface BlobAccess extends Blobs {
 
 export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
   const proofs = new Map<string, Proof>()
+
+  /** Those of an account that go on; the others are forgotten. */
+  const openProofs = (account: string): Proof[] => {
+    const nowMs = performance.now()
+    const open: Proof[] = []
+    for (const [key, proof] of proofs) {
+      if (proof.account !== account) continue
+      if (isIdle(proof, { nowMs })) proofs.delete(key)
+      else open.push(proof)
+    }
+    return open
+  }
 
   /** When an account had a blob: a yes is asked for now and then, a no again and again. */
   const owned = createLru<string, number>(MAX_OWNED)
@@ -91,18 +107,27 @@ export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
   const begin: Blobs['begin'] = async (owner, { cid, sizeBytes }) => {
     parseCid(cid)
     if (await isHeld(owner, cid)) return complete(cid, (await store.sizeOf(cid)) ?? sizeBytes)
-    await refuseBeyondQuota(owner, sizeBytes)
+    const account = accountOf(owner)
+    const quota = await blobQuota(db, account)
+    refuseBeyondQuota(sizeBytes, quota)
+    // Whether it is there or not: the answers must be the same.
+    store.checkSize(sizeBytes)
+    const known = proofs.get(proofKey(owner, cid))
+    const admit = (open: OpenUploads) => {
+      const shown = sumUploads(openProofs(account).filter((proof) => proof !== known))
+      refuseUpload(sizeBytes, { ...quota, open: [open, shown], storeBytes: store.maxBytes })
+    }
     if (!(await store.has(cid))) {
-      const status = await store.begin({ cid, owner: keyOf(owner), sizeBytes })
+      const status = await store.begin({ cid, owner: keyOf(owner), sizeBytes, account, admit })
       const isWhole = status.storedBytes === sizeBytes && sizeBytes > 0
       // Its last part came, and whoever took that died, or had no room, before it got its name.
       if (!status.complete && isWhole) return finishUnlessBusy(owner, status)
       // Finished by somebody else this moment: then it is shown like any other.
       if (!status.complete) return statusOf(cid, status)
     }
-    const known = proofs.get(proofKey(owner, cid))
-    const proof =
-      known?.sizeBytes === sizeBytes ? known : { sizeBytes, hash: createHash('sha256'), storedBytes: 0 }
+    // Counted like an upload: otherwise it would show that somebody else has the blob.
+    if (known?.sizeBytes !== sizeBytes) admit(await store.openUploads(account))
+    const proof = known?.sizeBytes === sizeBytes ? known : newProof(account, sizeBytes)
     proofs.delete(proofKey(owner, cid))
     proofs.set(proofKey(owner, cid), proof)
     if (proofs.size > MAX_PROOFS) proofs.delete(proofs.keys().next().value as string)
@@ -160,6 +185,7 @@ export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
     }
     proof.hash.update(bytes)
     proof.storedBytes += bytes.length
+    proof.touchedAtMs = performance.now()
     if (proof.storedBytes < sizeBytes)
       return { cid, sizeBytes, storedBytes: proof.storedBytes, complete: false }
     proofs.delete(proofKey(owner, cid))
@@ -175,16 +201,6 @@ export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
     }
     await claim(owner, { cid, sizeBytes })
     return complete(cid, sizeBytes)
-  }
-
-  const refuseBeyondQuota = async (owner: BlobOwner, sizeBytes: number): Promise<void> => {
-    const account = accountOf(owner)
-    const { rows } = await db.query<{ blob_bytes: number }>(QUOTA, [account])
-    const limit = rows[0]?.blob_bytes ?? 0
-    const used = await blobBytes(db, account)
-    if (used + sizeBytes <= limit) return
-    const message = `the account may store ${limit} bytes, and this would make ${used + sizeBytes}`
-    throw new AssayError('wire/quota', message, { detail: { quota: 'blobBytes', limit, used } })
   }
 
   const mayRead = async (reader: BlobOwner, cid: string): Promise<boolean> => {
@@ -266,6 +282,18 @@ async function* checkedPieces(store: BlobStore, cid: string): AsyncGenerator<Uin
 
 function addressOf(hash: Hash, cid: string): Cid {
   return formatCid(new Uint8Array(hash.digest()) as Uint8Array as Digest, parseCid(cid).codec)
+}
+
+function newProof(account: string, sizeBytes: number): Proof {
+  const nowMs = performance.now()
+  return {
+    account,
+    sizeBytes,
+    hash: createHash('sha256'),
+    begunAtMs: nowMs,
+    touchedAtMs: nowMs,
+    storedBytes: 0,
+  }
 }
 
 /** Whose quota and ownership it is. */
