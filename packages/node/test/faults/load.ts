@@ -17,7 +17,7 @@ import { squares, type TestJob } from '../network/support/work.ts'
  * Jobs that have not ended: more than all nodes can hold, beside those that wait for checks that a verifier took and
  * never heard of, which come back after two minutes.
  */
-const MOST_OPEN = 100
+const MOST_OPEN = 60
 const RETRY_MS = 250
 const LOOK_MS = 1_000
 /** Short, so that whoever falls silent loses it while the test runs. */

@@ -11,7 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const COMMAND_LINE = fileURLToPath(new URL('../../bin/assay.js', import.meta.url))
-const CLOCK = new URL('./fixtures/clock.mjs', import.meta.url).href
+const PRELOAD = new URL('./fixtures/service-preload.mjs', import.meta.url).href
 /** Before it is started again: some of what systemd waits. */
 const RESTART_MS = 100
 
@@ -72,7 +72,7 @@ export function startService(options: ServiceOptions): Service {
     const lastLines: string[] = []
     let hadServed = false
     asked = null
-    child = spawn(process.execPath, ['--import', CLOCK, COMMAND_LINE, ...args, ...service.extraArgs], {
+    child = spawn(process.execPath, ['--import', PRELOAD, COMMAND_LINE, ...args, ...service.extraArgs], {
       cwd: folder,
       // Nothing of what this test was given: the services refuse settings that they do not know.
       env: { PATH: process.env.PATH ?? '', HOME: folder, ...env },
