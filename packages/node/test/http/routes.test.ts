@@ -175,6 +175,17 @@ test('a job that is sampled, by a verifier that waits', async () => {
   expect(await submitter.client.showJob({ params: { id: job.id } })).toMatchObject({ state: 'accepted' })
 })
 
+test('a segment that is compared looks like one that is under way', async () => {
+  const spec = { ...SPEC, validation: { redundancy: { share: 1 } }, budget: 4 * SPEC.budget }
+  const { id } = await submitJob(submitter.client, spec, { input: INPUT, content: [MODULE] })
+  await waitUntil(async () => (await solver.work()) > 0)
+  const { rows } = await door.db.query('SELECT state FROM dispatch WHERE job_id = $1', [id])
+  expect(rows).toContainEqual({ state: 'committed' })
+  const { items } = await submitter.client.listSegments({ params: { id } })
+  expect(new Set(items.map(({ state }) => state))).toEqual(new Set(['leased']))
+  await finish(id)
+})
+
 test('known answers, of a job whose segments were all compared', async () => {
   const client = watched(door.admin.client)
   const plain = await submitter.client.submitJob({ body: SPEC })

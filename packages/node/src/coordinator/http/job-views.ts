@@ -220,8 +220,8 @@ function segmentOf({ state, spec }: JobRow, index: number, row: SegmentRow | und
 function pendingState(state: string | undefined, isOver: boolean): SegmentView['state'] {
   if (state === 'poisoned') return 'poisoned'
   if (isOver) return 'cancelled'
-  // What was found wrong waits for its next run.
-  return state === 'leased' || state === 'committed' ? state : 'queued'
+  // A result that waits would show that its segment is compared. What was found wrong waits for its next run.
+  return state === 'leased' || state === 'committed' ? 'leased' : 'queued'
 }
 
 function outputOf({ output_inline: inline, output_cid: cid }: SegmentRow): SegmentView['output'] {

@@ -2,8 +2,8 @@
  * The transaction that takes results: what holds is committed, and accepted where nothing is waited for; what does not
  * goes back to the queue. Answers that come at the same time are taken together.
  *
- * A result that waits is seen by nobody: the second run is leased without it, and whoever lists segments is shown what
- * is accepted.
+ * A result that waits is seen by nobody: the second run is leased without it, whoever lists segments is shown what is
+ * accepted, and no event tells of the draw before the segment is decided (validated.ts).
  */
 import { toHex } from 'assay/core/bytes'
 import { type SqlValue, statement, type Tx } from '../../store/database.ts'
@@ -230,9 +230,8 @@ async function followUp(
     await tx.query(VERIFY, [sampled.map(({ run }) => run.id), sampled.map(({ run }) => run.job_id)])
   }
   const audits: NewRun[] = []
-  for (const { run, job, answer, isAudited, isForced, auditRate } of committed) {
+  for (const { run, job, answer, isAudited, isForced } of committed) {
     if (!isAudited) continue
-    const { job_id: jobId, segment } = run
     audits.push(
       newRun(parts, {
         job,
@@ -244,9 +243,7 @@ async function followUp(
         now,
       }),
     )
-    count(effects.audits, jobId)
-    const data = { rate: auditRate, forced: isForced, why: 'drawn' }
-    effects.events.push({ type: 'segment.audit', jobId, nodeId: answer.nodeId, segment, data })
+    count(effects.audits, run.job_id)
   }
   await insertRuns(tx, audits)
   await noteUndecided(

@@ -168,7 +168,7 @@ async function act(
       rejected.push([id, `${code}: ${reason}`.slice(0, 2048)])
     tell(decided, effects)
     if (decision.further === null) continue
-    const { why, attempts } = decision.further
+    const { attempts } = decision.further
     if (attempts >= job.spec.maxAttempts) {
       const last = decision.rejected.at(-1)?.reason ?? reason ?? 'no result held'
       setAside(effects, { job_id: job.id, segment, attempts }, last)
@@ -176,13 +176,6 @@ async function act(
     }
     further.push(newRun(parts, { ...decision.further, job, like: { segment }, now }))
     count(effects.audits, job.id)
-    const forced = decision.further.isForced
-    effects.events.push({
-      type: 'segment.audit',
-      jobId: job.id,
-      segment,
-      data: { why, forced, reason: reason ?? '' },
-    })
   }
   const at = <Row extends readonly unknown[], I extends number>(rows: readonly Row[], i: I) =>
     rows.map((row) => row[i] as Row[I])
@@ -200,7 +193,10 @@ function speaksFor(operator: string | null, { submitter, spec }: JobFacts): bool
   return spec.pricePerSegment > 0 && operator !== submitter
 }
 
-/** What a decision says of nodes, and to people. */
+/**
+ * What a decision says of nodes, and to people. Of a segment that is compared they hear with its outcome, and not before:
+ * the node of another run may be listening.
+ */
 function tell({ decision, runs, job, segment }: Decided, effects: Effects): void {
   const runtime = runtimeOf(job.spec.work)
   const byId = new Map(runs.map((run) => [run.id, run]))
@@ -208,7 +204,7 @@ function tell({ decision, runs, job, segment }: Decided, effects: Effects): void
   if (decision.accepted.length > 0) {
     count(effects.accepted, jobId)
     const reason = decision.reason ?? 'a verifier found it right'
-    const data = { runs: decision.accepted.length, reason }
+    const data = { runs: decision.accepted.length, forced: runs.some(({ isForced }) => isForced), reason }
     if (decision.isAudited) effects.events.push({ type: 'segment.audited', jobId, segment, data })
   }
   for (const id of decision.accepted) {
