@@ -164,7 +164,7 @@ async function report({ db, nodes, repeats, refusedUploads, ...world }: FaultWor
       0,
     ),
     requeued: await count("SELECT count(*) FROM event WHERE type = 'segment.requeued'"),
-    audits: await count("SELECT count(*) FROM event WHERE type = 'segment.audit'"),
+    audits: await count("SELECT count(*) FROM event WHERE type = 'segment.audited'"),
     transfers: await count('SELECT count(*) FROM transfer'),
     restarts: services.reduce((sum, { endings }) => sum + endings.length, 0),
     'refused for their clock': refusals.reduce((sum, each) => sum + each, 0),
