@@ -208,9 +208,10 @@ interface LeaseParts {
 
 type Answer = { readonly verdict: Verdict } | { readonly retry: Retry }
 
-/** A verdict, or the check handed back; null where nobody waits for it any more. */
+/** A verdict, or the check handed back, at the latest when its lease is over; null where nobody waits for it any more. */
 async function checkLease(lease: VerificationLease, parts: LeaseParts): Promise<Answer | null> {
-  const { client, key, machine, metrics, signal } = parts
+  const { client, key, machine, metrics } = parts
+  const signal = AbortSignal.any([parts.signal, AbortSignal.timeout(1000 * lease.leaseSeconds)])
   const { id, fence, jobId } = lease
   const { kind } = lease.work
   const started = performance.now()
@@ -235,7 +236,7 @@ async function checkLease(lease: VerificationLease, parts: LeaseParts): Promise<
       release()
     }
   } catch (error) {
-    if (signal.aborted) return null
+    if (parts.signal.aborted) return null
     const message = error instanceof Error ? error.message : String(error)
     log.warn('a check could not be done, and is handed back', { error })
     metrics.handedBack(kind)

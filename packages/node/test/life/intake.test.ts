@@ -49,6 +49,14 @@ describe('what is refused', () => {
       'job/unverifiable',
       { rows: 10, segmentRows: 5, validation: { sampling: { ...sampling, guessProbability: 0.5 } } },
     ],
+    [
+      'samples of chat work, which no verifier can compute',
+      'job/unverifiable',
+      {
+        work: { kind: 'chat', model: 'm', temperature: 0, seed: 1, maxTokens: 1, compare: 'text' },
+        validation: { sampling: {} },
+      },
+    ],
     ['no confidence at all', 'job/unverifiable', { validation: { sampling: { confidence: 0 } } }],
     [
       'a tolerance without elements',

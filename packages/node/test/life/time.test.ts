@@ -385,6 +385,8 @@ describe('the verifier', () => {
     await hand(vera, [held])
     expect(await take(vera)).toEqual([])
     await hand(viktor, [held])
+    expect(await take(vera)).toEqual([])
+    world.advance(40_000)
     expect(await world.verify(vera)).toBe(1)
     expect(await world.job(id)).toMatchObject({ state: 'accepted' })
   })

@@ -14,7 +14,7 @@ import type { LifeParts } from './parts.ts'
 
 export interface JobEnd {
   readonly state: 'failed' | 'cancelled' | 'expired'
-  readonly code: 'job/poisoned' | 'job/cancelled' | 'job/deadline' | 'job/no-operator'
+  readonly code: 'job/poisoned' | 'job/unchecked' | 'job/cancelled' | 'job/deadline' | 'job/no-operator'
   /** For people. */
   readonly reason: string
 }

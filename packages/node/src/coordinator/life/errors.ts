@@ -23,6 +23,11 @@ export const LIFE_ERRORS = {
     meaning: 'A segment was tried as often as its job allows, and never gave a result that holds.',
     remedy: 'The message has the last reason. Look at the input of that segment, or allow more attempts.',
   },
+  'job/unchecked': {
+    meaning:
+      'Results of two operators for one segment were drawn for the verifier, and no verifier could check them.',
+    remedy: 'The message has the last reason: mostly the work needs more memory or time than verifiers have.',
+  },
   'job/deadline': {
     meaning: 'The deadline of a job passed before all of its segments were accepted.',
     remedy:

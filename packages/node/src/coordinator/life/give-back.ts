@@ -95,17 +95,17 @@ export async function giveBack(
 
 async function poison(tx: Tx, poisoned: readonly GivenBack[], effects: Effects): Promise<void> {
   await tx.query(POISON, [poisoned.map(({ run }) => run.id), poisoned.map(({ reason }) => reason)])
-  for (const { run, reason } of poisoned) setAside(effects, run, reason)
+  for (const { run, reason } of poisoned) setAside(effects, run, { code: 'job/poisoned', reason })
 }
 
 /** Ends the job of a segment that was tried as often as it may. */
 export function setAside(
   { ends, events }: Effects,
   { job_id: jobId, segment, attempts }: Pick<RunRow, 'job_id' | 'segment' | 'attempts'>,
-  reason: string,
+  { code, reason }: { readonly code: 'job/poisoned' | 'job/unchecked'; readonly reason: string },
 ): void {
   const why = `segment ${segment} was set aside after ${attempts} attempts: ${reason}`
-  if (!ends.has(jobId)) ends.set(jobId, { state: 'failed', code: 'job/poisoned', reason: why.slice(0, 2048) })
+  if (!ends.has(jobId)) ends.set(jobId, { state: 'failed', code, reason: why.slice(0, 2048) })
   events.push({ type: 'segment.poisoned', jobId, segment, data: { attempts, reason } })
 }
 

@@ -107,6 +107,11 @@ function assertVerifiable(
   const task = attempt(() => taskOf(cache, work, sampling?.guessProbability ?? 0))
   if (!task.ok) throw new AssayError('job/unverifiable', task.message, { detail: { cause: task.code } })
   if (sampling === undefined) return
+  if (work.kind === 'chat') {
+    const message =
+      'chat work cannot be sampled, since verifiers have no chat endpoint; ask for validation.redundancy instead'
+    throw new AssayError('job/unverifiable', message, { detail: { kind: work.kind } })
+  }
   const { confidence, fakedShare, falsePositiveRate: asked, guessProbability } = sampling
   const last = rows % segmentRows
   for (const states of new Set([

@@ -23,6 +23,7 @@ import type { NodeInfo } from '../registry/nodes.ts'
 import type { NodePolicy } from '../registry/policy.ts'
 import { sweepNodes } from '../registry.ts'
 import { type CancelOptions, cancelJob } from './cancel.ts'
+import { giveUpChecks } from './check-attempts.ts'
 import { takeFailures } from './failures.ts'
 import { type PreparedJob, prepareJob, type Submission, takeJobs } from './intake.ts'
 import { createFactsCache, type FactsCache, type JobFacts } from './job-facts.ts'
@@ -198,6 +199,7 @@ export function createLife(options: LifeOptions): Life {
           }),
         )
         await attempt('verifications', () => steps.expireVerifications(parts, now))
+        await attempt('checks', () => giveUpChecks(parts, now))
         await attempt('deadlines', () => steps.expireJobs(parts, now))
         await attempt('reservations', () => steps.placeAgain(parts, now))
         await attempt('segmentation', () => segmentChunk(parts))

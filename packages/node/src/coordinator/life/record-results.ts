@@ -215,8 +215,8 @@ async function returnBad(
 
 const VERIFY = statement(
   'verification_insert',
-  `INSERT INTO verification (dispatch_id, job_id, state)
-   SELECT id, job_id, 'queued' FROM unnest($1::uuid[], $2::uuid[]) AS given (id, job_id)`,
+  `INSERT INTO verification (dispatch_id, job_id, state, due_at)
+   SELECT id, job_id, 'queued', $3 FROM unnest($1::uuid[], $2::uuid[]) AS given (id, job_id)`,
 )
 
 /** What committed results wait for: a verifier, a second run, or a comparison with the runs that are there. */
@@ -227,7 +227,7 @@ async function followUp(
 ): Promise<void> {
   const sampled = committed.filter(({ isSampled }) => isSampled)
   if (sampled.length > 0) {
-    await tx.query(VERIFY, [sampled.map(({ run }) => run.id), sampled.map(({ run }) => run.job_id)])
+    await tx.query(VERIFY, [sampled.map(({ run }) => run.id), sampled.map(({ run }) => run.job_id), now])
   }
   const audits: NewRun[] = []
   for (const { run, job, answer, isAudited, isForced } of committed) {

@@ -5,6 +5,7 @@
  */
 import { type Queryable, statement, type Tx } from '../../store/database.ts'
 import { markAway } from '../registry/heartbeats.ts'
+import { CHECK_PAUSE } from './check-attempts.ts'
 import { applyEffects, lockJobs, noEffects } from './effects.ts'
 import { giveBack, RUN_COLUMNS, type RunRow, tellRequeue, ticketOf } from './give-back.ts'
 import { type JobFacts, jobFacts } from './job-facts.ts'
@@ -105,13 +106,15 @@ export async function expireJobs(parts: LifeParts, now: Date): Promise<boolean> 
 
 const FREE_CHECKS = statement(
   'sweep_verifications',
-  `UPDATE verification SET state = 'queued', verifier_id = NULL, lease_expires_at = NULL
-   FROM (SELECT dispatch_id FROM verification WHERE state = 'leased' AND lease_expires_at <= $1
-     ORDER BY lease_expires_at LIMIT ${BITE} FOR UPDATE SKIP LOCKED) AS expired
+  `UPDATE verification SET state = 'queued', verifier_id = NULL, lease_expires_at = NULL,
+     due_at = $1::timestamptz + ${CHECK_PAUSE}
+   FROM (SELECT dispatch_id FROM verification WHERE state = 'leased' AND (lease_expires_at <= $1
+       OR EXISTS (SELECT FROM node WHERE node.id = verifier_id AND node.state = 'offline'))
+     ORDER BY lease_expires_at LIMIT ${BITE} FOR UPDATE OF verification SKIP LOCKED) AS expired
    WHERE verification.dispatch_id = expired.dispatch_id`,
 )
 
-/** Checks whose verifier did not come back are for any verifier again. */
+/** Checks whose verifier did not come back, or is offline, are for any verifier again. */
 export async function expireVerifications({ db, onWork }: LifeParts, now: Date): Promise<boolean> {
   const { count } = await db.query(FREE_CHECKS, [now])
   if (count > 0) onWork()

@@ -57,6 +57,20 @@ describe('a run that is not compared', () => {
   })
 })
 
+describe('a run that no verifier could check', () => {
+  it('is never accepted, and nobody is to blame', () => {
+    const alone = run(0, 'a', { isCompared: false, check: 'abandoned' })
+    const decision = decideSegment([alone], EXACT)
+    expect(decision).toMatchObject({
+      accepted: [],
+      rejected: [{ id: 'run-0', isFault: false, code: 'sampling/unchecked' }],
+      further: { why: 'replace', avoided: ['op-0'] },
+    })
+    const agreeing = [run(0, 'a', { check: 'abandoned' }), run(1, 'a')]
+    expect(decideSegment(agreeing, EXACT)).toMatchObject({ accepted: [], rejected: [{ id: 'run-0' }] })
+  })
+})
+
 describe('runs that are compared', () => {
   it('wait while one is under way', () => {
     for (const state of ['queued', 'leased'] as const) {

@@ -4,7 +4,8 @@
  * A run *counts* until it is found wrong. A segment whose run waits for nothing is accepted with it. One that is
  * compared needs two that count, of different operators: if they agree, both are accepted; if not, a third decides;
  * if all three differ, nobody is accused, none of them counts any more, and it begins again. A run that a verifier
- * found wrong is out at once, and its node is to blame: a miss in a signed proof is certain.
+ * found wrong is out at once, and its node is to blame: a miss in a signed proof is certain. One that no verifier could
+ * check is out, too, and nobody is to blame: it was drawn, and must not count unchecked.
  *
  * Threat: nodes that collude get their wrong result accepted only where two of them, of different operators, are drawn
  * for one segment (method/redundancy/security.ts).
@@ -13,8 +14,8 @@ import type { Digest } from 'assay/core/digest'
 import type { NodeId } from 'assay/core/keys'
 import { type Answer, compareAnswers, MAX_ANSWERS } from 'assay/method/redundancy/verifier'
 
-/** What a verifier said of a run, if it was drawn for one. */
-export type CheckState = 'none' | 'waiting' | 'verified' | 'rejected'
+/** What a verifier said of a run, if it was drawn for one; `abandoned` where none could say anything. */
+export type CheckState = 'none' | 'waiting' | 'verified' | 'rejected' | 'abandoned'
 
 export interface Run {
   readonly id: string
@@ -36,7 +37,7 @@ export interface Rejected {
   readonly id: string
   /** Whether its node is to blame; else it is only flagged. */
   readonly isFault: boolean
-  readonly code: 'sampling/rejected' | 'redundancy/outvoted' | 'redundancy/scattered'
+  readonly code: 'sampling/rejected' | 'sampling/unchecked' | 'redundancy/outvoted' | 'redundancy/scattered'
   readonly reason: string
 }
 
@@ -73,7 +74,7 @@ export interface DecideOptions {
 export function decideSegment(runs: readonly Run[], { tolerant }: DecideOptions): Decision {
   if (runs.some(({ state }) => state === 'accepted')) return NOTHING
   const rejected = runs
-    .filter(({ state, check }) => state === 'committed' && check === 'rejected')
+    .filter(({ state, check }) => state === 'committed' && (check === 'rejected' || check === 'abandoned'))
     .map(misfit)
   const out = new Set(rejected.map(({ id }) => id))
   const counting = runs.filter(({ id, state }) => !out.has(id) && COUNTING.has(state))
@@ -91,7 +92,11 @@ interface Pool {
   readonly rejected: readonly Rejected[]
 }
 
-function misfit({ id, checkReason }: Run): Rejected {
+function misfit({ id, check, checkReason }: Run): Rejected {
+  if (check === 'abandoned') {
+    const reason = `no verifier could check it: ${checkReason ?? 'none came back with a verdict'}`
+    return { id, isFault: false, code: 'sampling/unchecked', reason }
+  }
   const reason = checkReason ?? 'the verifier found it wrong'
   return { id, isFault: true, code: 'sampling/rejected', reason }
 }

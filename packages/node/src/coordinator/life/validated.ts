@@ -86,6 +86,9 @@ const REJECT = statement(
    UPDATE dispatch SET state = 'rejected', reason = given.reason FROM given WHERE dispatch.id = given.id`,
 )
 
+/** Where results of so many operators could not be checked, it is the work that cannot: more runs would change nothing. */
+const MAX_UNCHECKED = 2
+
 /** Decides segments in one transaction. Those that cannot be decided yet keep their notes. */
 export async function decideSegments(
   parts: LifeParts,
@@ -169,9 +172,11 @@ async function act(
     tell(decided, effects)
     if (decision.further === null) continue
     const { attempts } = decision.further
-    if (attempts >= job.spec.maxAttempts) {
+    const isUncheckable = uncheckedBy(decided.runs) >= MAX_UNCHECKED
+    if (isUncheckable || attempts >= job.spec.maxAttempts) {
       const last = decision.rejected.at(-1)?.reason ?? reason ?? 'no result held'
-      setAside(effects, { job_id: job.id, segment, attempts }, last)
+      const code = isUncheckable ? 'job/unchecked' : 'job/poisoned'
+      setAside(effects, { job_id: job.id, segment, attempts }, { code, reason: last })
       continue
     }
     further.push(newRun(parts, { ...decision.further, job, like: { segment }, now }))
@@ -191,6 +196,11 @@ async function act(
  */
 function speaksFor(operator: string | null, { submitter, spec }: JobFacts): boolean {
   return spec.pricePerSegment > 0 && operator !== submitter
+}
+
+/** Operators whose results could not be checked. */
+function uncheckedBy(runs: readonly StoredRun[]): number {
+  return new Set(runs.filter(({ check }) => check === 'abandoned').map(({ operator }) => operator)).size
 }
 
 /**
@@ -219,7 +229,10 @@ function tell({ decision, runs, job, segment }: Decided, effects: Effects): void
     if (isFault) count(effects.faults, jobId)
     const outcome = isFault ? 'fault' : 'flagged'
     const once = `${id}/${fence}`
-    effects.observations.push({ nodeId, outcome, runtime, once, jobId, segment, code, reason })
+    // What could not be checked says nothing of its node.
+    if (code !== 'sampling/unchecked') {
+      effects.observations.push({ nodeId, outcome, runtime, once, jobId, segment, code, reason })
+    }
     effects.events.push({ type: 'segment.rejected', jobId, nodeId, segment, data: { code, reason } })
   }
 }
@@ -242,6 +255,7 @@ const CHECKS: { readonly [state: string]: CheckState } = {
   leased: 'waiting',
   verified: 'verified',
   rejected: 'rejected',
+  abandoned: 'abandoned',
 }
 
 function runOf(row: StoredRow): StoredRun {

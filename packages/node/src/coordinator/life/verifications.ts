@@ -20,29 +20,36 @@ import type * as z from 'zod/mini'
 import { statement, type Tx } from '../../store/database.ts'
 import { storable } from '../events.ts'
 import type { NodeInfo } from '../registry/nodes.ts'
+import { CHECK_PAUSE, checkLeaseSeconds, LEAST_LEASE_SECONDS, MAX_CHECK_ATTEMPTS } from './check-attempts.ts'
 import { lockJobs } from './effects.ts'
 import { type JobFacts, jobFacts, leaseNonces, seedSource, segmentInput } from './job-facts.ts'
 import type { LifeParts } from './parts.ts'
 import { noteUndecided } from './record-results.ts'
 import type { SegmentRef } from './validated.ts'
 
-/** Longest that a verifier may take for one check. */
-const VERIFICATION_LEASE_SECONDS = 120
-
 const LEASE = statement(
   'verification_lease',
   `WITH picked AS (
-     SELECT dispatch_id FROM verification WHERE state = 'queued' ORDER BY dispatch_id LIMIT $1
-     FOR UPDATE SKIP LOCKED
+     SELECT dispatch_id FROM verification
+     WHERE state = 'queued' AND due_at <= $3 AND attempts < ${MAX_CHECK_ATTEMPTS}
+     ORDER BY due_at, dispatch_id LIMIT $1 FOR UPDATE SKIP LOCKED
    )
    UPDATE verification SET
      state = CASE WHEN dispatch.state = 'committed' AND job.state = 'running' THEN 'leased' ELSE 'cancelled' END,
-     fence = verification.fence + 1, attempts = verification.attempts + 1, verifier_id = $2, lease_expires_at = $3
+     fence = verification.fence + 1, attempts = verification.attempts + 1, verifier_id = $2,
+     lease_expires_at = $3::timestamptz + ${LEAST_LEASE_SECONDS} * interval '1 second'
    FROM picked JOIN dispatch ON dispatch.id = picked.dispatch_id JOIN job ON job.id = dispatch.job_id
    WHERE verification.dispatch_id = picked.dispatch_id
    RETURNING dispatch.id, dispatch.job_id, segment, dispatch.fence, verification.fence AS check_fence,
      verification.state = 'leased' AS is_leased, dispatch.node_id, result_digest, output_inline, output_cid, sampling,
      committed_at, (SELECT public_key FROM node WHERE node.id = dispatch.node_id) AS public_key`,
+)
+
+const EXTEND = statement(
+  'verification_extend',
+  `UPDATE verification SET lease_expires_at = $3::timestamptz + given.seconds * interval '1 second'
+   FROM unnest($1::uuid[], $2::integer[], $4::integer[]) AS given (id, fence, seconds)
+   WHERE dispatch_id = given.id AND verification.fence = given.fence AND state = 'leased'`,
 )
 
 interface LeaseRow {
@@ -67,8 +74,7 @@ export async function leaseVerifications(
   verifier: Pick<NodeInfo, 'nodeId'>,
   { max, now }: { readonly max: number; readonly now: Date },
 ): Promise<VerificationLease[]> {
-  const expires = new Date(now.getTime() + 1000 * VERIFICATION_LEASE_SECONDS)
-  const { rows } = await db.query<LeaseRow>(LEASE, [max, Buffer.from(verifier.nodeId, 'hex'), expires])
+  const { rows } = await db.query<LeaseRow>(LEASE, [max, Buffer.from(verifier.nodeId, 'hex'), now])
   const leased = rows.filter((row) => row.is_leased)
   const jobs = await jobFacts(
     db,
@@ -80,6 +86,11 @@ export async function leaseVerifications(
     dispatchId: row.id,
     fence: row.fence,
   }))
+  const seconds = leased.map((row, i) => checkLeaseSeconds(refs[i]?.job as JobFacts, row.segment))
+  if (seconds.some((length) => length > LEAST_LEASE_SECONDS)) {
+    const fences = leased.map(({ check_fence }) => check_fence)
+    await db.query(EXTEND, [leased.map(({ id }) => id), fences, now, seconds])
+  }
   const nonces = leaseNonces(refs)
   const requests = segmentRequestIds(leased.map(({ id }) => id))
   const inputs = segmentInputDigests(
@@ -90,6 +101,7 @@ export async function leaseVerifications(
       requestId: requests[i] as Digest,
       nonce: nonces[i] as Digest,
       inputDigest: inputs[i] as Digest,
+      leaseSeconds: seconds[i] as number,
     }
     return leaseOf(row, refs[i]?.job as JobFacts, parts)
   })
@@ -97,7 +109,8 @@ export async function leaseVerifications(
 
 const FREE = statement(
   'verification_free',
-  `UPDATE verification SET state = 'queued', verifier_id = NULL, lease_expires_at = NULL
+  `UPDATE verification SET state = 'queued', verifier_id = NULL, lease_expires_at = NULL,
+     due_at = now() + ${CHECK_PAUSE}
    FROM (SELECT dispatch_id FROM verification WHERE state = 'leased' AND verifier_id = $1
      ORDER BY dispatch_id FOR UPDATE SKIP LOCKED) AS held
    WHERE verification.dispatch_id = held.dispatch_id`,
@@ -105,7 +118,7 @@ const FREE = statement(
 
 /**
  * A verifier that registers knows of no checks: it was started again. What it held before is for any verifier now,
- * instead of when its time is over.
+ * instead of when its time is over; what it held each time that it was started has to wait.
  */
 export async function freeVerifications({ db }: Pick<LifeParts, 'db'>, verifierId: string): Promise<boolean> {
   return (await db.query(FREE, [Buffer.from(verifierId, 'hex')])).count > 0
@@ -114,7 +127,15 @@ export async function freeVerifications({ db }: Pick<LifeParts, 'db'>, verifierI
 function leaseOf(
   row: LeaseRow,
   job: JobFacts,
-  parts: { readonly requestId: Digest; readonly nonce: Digest; readonly inputDigest: Digest },
+  {
+    leaseSeconds,
+    ...parts
+  }: {
+    readonly requestId: Digest
+    readonly nonce: Digest
+    readonly inputDigest: Digest
+    readonly leaseSeconds: number
+  },
 ): VerificationLease {
   const { spec, inputCid, taskDigest } = job
   const policy = spec.validation.sampling
@@ -149,7 +170,7 @@ function leaseOf(
     sampling: { proof, signature },
     receivedAtSeconds: Math.floor(row.committed_at.getTime() / 1000),
     seed: { ...seedSource(job) },
-    leaseSeconds: VERIFICATION_LEASE_SECONDS,
+    leaseSeconds,
   }
 }
 
@@ -182,7 +203,8 @@ const DECIDE = statement(
 )
 const RETRY = statement(
   'verification_retry',
-  `UPDATE verification SET state = 'queued', verifier_id = NULL, lease_expires_at = NULL, message = given.message
+  `UPDATE verification SET state = 'queued', verifier_id = NULL, lease_expires_at = NULL, message = given.message,
+     due_at = $5::timestamptz + ${CHECK_PAUSE}
    FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS given (id, fence, message)
    WHERE dispatch_id = given.id AND verification.fence = given.fence AND state = 'leased' AND verifier_id = $4`,
 )
@@ -225,6 +247,7 @@ export async function takeVerdicts(
         retry.map(({ fence }) => fence),
         messages,
         verifierId,
+        now,
       ])
     }
     return taken

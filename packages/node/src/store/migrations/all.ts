@@ -6,6 +6,7 @@ import { INCIDENT_OVER } from './003-incident-over.ts'
 import { RETENTION } from './004-retention.ts'
 import { RECEIPTS } from './005-receipts.ts'
 import { EVIDENCE } from './006-evidence.ts'
+import { CHECKS } from './007-checks.ts'
 
 export const MIGRATIONS: readonly Migration[] = [
   { name: '001-network', statements: NETWORK },
@@ -14,4 +15,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: '004-retention', statements: RETENTION },
   { name: '005-receipts', statements: RECEIPTS },
   { name: '006-evidence', statements: EVIDENCE },
+  { name: '007-checks', statements: CHECKS },
 ]
