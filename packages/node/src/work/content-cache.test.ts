@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { contentAddress } from 'assay/core/cid'
 import { AssayError } from 'assay/core/errors'
 import { afterEach, describe, expect, it } from 'vitest'
+import { openBlobs } from '../store/blobs.ts'
 import { type ContentCache, openContentCache } from './content-cache.ts'
 import type { ContentSource } from './content-source.ts'
 
@@ -60,6 +61,20 @@ function sourceOf(values: readonly { bytes: Uint8Array; cid: string }[], faults:
 const signal = new AbortController().signal
 
 describe('content', () => {
+  it('that was whole when its node died is there at the next start', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'assay-cache-'))
+    const value = content(7)
+    const store = await openBlobs(folder, { maxBytes: 40_000, maxBlobBytes: 40_000, whenFull: 'evict' })
+    const upload = { cid: value.cid, owner: 'cache' }
+    await store.begin({ ...upload, sizeBytes: value.bytes.length })
+    await store.append({ ...upload, offset: 0 }, value.bytes)
+    store.close()
+    const cache = await cacheOf(40_000, folder)
+    const { source, asked } = sourceOf([])
+    expect(await cache.read(value.cid, { source, signal })).toEqual(value.bytes)
+    expect(asked).toEqual([])
+  })
+
   it('is fetched once, whoever asks, and is a file as long as it is pinned', async () => {
     const cache = await cacheOf()
     const value = content(1)

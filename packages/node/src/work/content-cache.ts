@@ -158,6 +158,11 @@ async function continueDownload(
   { source, signal }: ContentOptions,
 ): Promise<void> {
   const upload = { cid, owner: OWNER }
+  if (before > 0 && (await isWhole(store, cid))) {
+    // Whoever fetched the last of it died before it got its name: there is nothing left to ask for.
+    await store.commit(upload)
+    return
+  }
   const { sizeBytes, fromByte, bytes } = await source(cid, { fromByte: before, signal })
   const { storedBytes: offset, complete } = await store.begin({ ...upload, sizeBytes })
   if (complete) return
@@ -182,6 +187,11 @@ async function storedBytes(store: BlobStore, cid: string): Promise<number> {
   } catch {
     return 0
   }
+}
+
+async function isWhole(store: BlobStore, cid: string): Promise<boolean> {
+  const { storedBytes, sizeBytes } = await store.status({ cid, owner: OWNER })
+  return storedBytes === sizeBytes
 }
 
 /** Breaks of the connection, and untyped ones from under it. */
