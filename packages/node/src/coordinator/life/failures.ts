@@ -2,8 +2,8 @@
  * Work that a node gives back: another gets it. Where the node drains or lacks something, no attempt is used up; what
  * it could not do counts, and after as many attempts as the job allows the segment is set aside.
  *
- * Threat: a node that fails what others could do. Each attempt goes to another operator while there is one, and the
- * reason of the last is told to the submitter.
+ * Threat: a node that fails what others could do. Each attempt goes to another operator while there is one; when one
+ * delivers, the node counts as late (blame.ts). The reason of the last is told to the submitter.
  */
 import type { FailuresRequest } from 'assay/wire/dispatch'
 import { statement } from '../../store/database.ts'

@@ -1,18 +1,26 @@
 /**
  * Runs that come back without a result: into the queue again, for others first; and after the last attempt aside, with
  * the job that they belong to.
+ *
+ * Threat: one operator that fails all it gets. No run is set aside before a second operator failed at it, if there is
+ * one; and what is given back for nothing is so only for so many times.
  */
 import { u64be } from 'assay/core/bytes'
 import { hashFields } from 'assay/core/digest'
 import { fractionOf } from 'assay/method/redundancy/audit'
 import { statement, type Tx } from '../../store/database.ts'
+import { type FailedBy, failedAfter, failedOperators } from './blame.ts'
 import type { Effects } from './effects.ts'
 import { type JobFacts, uuidBytes } from './job-facts.ts'
 import type { LifeParts } from './parts.ts'
-import { placeAudit, placeRetry } from './roster.ts'
+import { hasOthers, placeAudit, placeRetry } from './roster.ts'
 
 /** Operators that are remembered to have failed at one run. */
 const MAX_AVOIDED = 16
+/** Free returns of one run: with their pauses some nine minutes of a network whose only endpoint is down. */
+export const MAX_FREE_RETURNS = 64
+/** After so many of them the pause is longer by its length. */
+const RETURNS_OF_ONE_PAUSE = 4
 
 /** A dispatch as whoever moves it on reads it. */
 export interface RunRow {
@@ -26,25 +34,31 @@ export interface RunRow {
   readonly excluded_operators: readonly string[]
   readonly avoided_operators: readonly string[]
   readonly compared: boolean
+  readonly failed_by: readonly FailedBy[] | null
+  readonly free_returns: number
 }
 
 export const RUN_COLUMNS = `dispatch.id, dispatch.job_id, dispatch.segment, dispatch.attempts, dispatch.fence,
-  dispatch.node_id, dispatch.operator, dispatch.excluded_operators, dispatch.avoided_operators, dispatch.compared`
+  dispatch.node_id, dispatch.operator, dispatch.excluded_operators, dispatch.avoided_operators, dispatch.compared,
+  dispatch.failed_by, dispatch.free_returns`
 
 export interface GivenBack {
   readonly run: RunRow
   readonly reason: string
-  /** The attempt does not count, and the next one waits for a moment. */
+  /** The attempt does not count, and the next one waits for a moment; a run that came back so too often counts. */
   readonly isFree?: boolean
+  /** The conduct of its node is recorded with this: nothing more is held against it when another delivers. */
+  readonly isRecorded?: boolean
 }
 
 const REQUEUE = statement(
   'dispatch_requeue',
   `UPDATE dispatch SET state = 'queued', node_id = NULL, operator = NULL, leased_at = NULL, lease_expires_at = NULL,
      attempts = given.attempts, reserved_for = given.reserved_for, reserved_until = given.reserved_until,
-     avoided_operators = ARRAY(SELECT jsonb_array_elements_text(given.avoided)), reason = given.reason
-   FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::timestamptz[], $5::jsonb[], $6::text[])
-     AS given (id, attempts, reserved_for, reserved_until, avoided, reason)
+     avoided_operators = ARRAY(SELECT jsonb_array_elements_text(given.avoided)), reason = given.reason,
+     failed_by = given.failed_by, free_returns = given.free_returns
+   FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::timestamptz[], $5::jsonb[], $6::text[], $7::jsonb[], $8::smallint[])
+     AS given (id, attempts, reserved_for, reserved_until, avoided, reason, failed_by, free_returns)
    WHERE dispatch.id = given.id`,
 )
 const POISON = statement(
@@ -66,11 +80,14 @@ export async function giveBack(
 ): Promise<void> {
   const { runs, jobs, effects, now } = options
   const poisoned: GivenBack[] = []
-  const rows: (readonly [string, number, string | null, Date | null, string, string])[] = []
+  const rows: RequeueRow[] = []
   for (const given of runs) {
-    const { run, reason, isFree = false } = given
+    const { run, reason } = given
     const job = jobs.get(run.job_id) as JobFacts
-    if (!isFree && run.attempts >= job.spec.maxAttempts) {
+    const isFree = given.isFree === true && run.free_returns < MAX_FREE_RETURNS
+    const failedBy = isFree ? run.failed_by : failedAfter(run.failed_by, failureOf(given))
+    const isSpent = run.attempts >= job.spec.maxAttempts + (isFree ? 1 : 0)
+    if (!isFree && isSpent && isTriedEnough(failedBy ?? [], job, run)) {
       poisoned.push(given)
       continue
     }
@@ -80,17 +97,55 @@ export async function giveBack(
     const ask = {
       queue: job.queue,
       excluded: run.excluded_operators,
-      avoided,
+      // Its last attempt waits for an operator that did not fail at it, even if it gave it back before.
+      avoided: isSpent && !isFree ? failedOperators(failedBy ?? []) : avoided,
       ticket: ticketOf(job, run, now),
-      isDelayed: isFree,
+      isDelayed: isFree || isSpent,
     }
     const place = run.compared ? placeAudit(roster(), ask) : placeRetry(roster(), ask)
-    const until = place.forMs === null ? null : new Date(now.getTime() + place.forMs)
-    const attempts = isFree ? run.attempts - 1 : run.attempts
-    rows.push([run.id, attempts, place.reservedFor, until, JSON.stringify(avoided), reason])
+    const pauses = isFree && place.reservedFor === null ? pausesAfter(run.free_returns) : 1
+    const until = place.forMs === null ? null : new Date(now.getTime() + pauses * place.forMs)
+    // At most those it has: a run that waits for a second operator does not count on.
+    const attempts = isFree ? run.attempts - 1 : Math.min(run.attempts, job.spec.maxAttempts)
+    rows.push([
+      run.id,
+      attempts,
+      place.reservedFor,
+      until,
+      JSON.stringify(avoided),
+      reason,
+      failedBy === null ? null : JSON.stringify(failedBy),
+      isFree ? run.free_returns + 1 : run.free_returns,
+    ])
   }
   if (rows.length > 0) await tx.query(REQUEUE, columns(rows))
   if (poisoned.length > 0) await poison(tx, poisoned, effects)
+
+  /** Two operators failed at it, or all that there are. */
+  function isTriedEnough(failedBy: readonly FailedBy[], { queue }: JobFacts, run: RunRow): boolean {
+    const failed = failedOperators(failedBy)
+    return failed.length > 1 || !hasOthers(roster(), queue, [...failed, ...run.excluded_operators])
+  }
+}
+
+type RequeueRow = readonly [
+  id: string,
+  attempts: number,
+  reservedFor: string | null,
+  reservedUntil: Date | null,
+  avoided: string,
+  reason: string,
+  failedBy: string | null,
+  freeReturns: number,
+]
+
+function failureOf({ run: { operator, node_id: nodeId }, isRecorded = false }: GivenBack): FailedBy {
+  const node = isRecorded || nodeId === null ? null : Buffer.from(nodeId).toString('hex')
+  return { operator: operator ?? '', node }
+}
+
+function pausesAfter(freeReturns: number): number {
+  return 1 + Math.floor(freeReturns / RETURNS_OF_ONE_PAUSE)
 }
 
 async function poison(tx: Tx, poisoned: readonly GivenBack[], effects: Effects): Promise<void> {

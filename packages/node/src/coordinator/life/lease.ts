@@ -9,7 +9,7 @@
  * known answers look alike.
  *
  * Threat: nodes that take leases and sit on them. Each may hold only so many, a lease ends by itself and cannot be
- * renewed for ever, and the next run goes to somebody else (roster.ts).
+ * renewed for ever, nor for most of the time that its job has, and the next run goes to somebody else (roster.ts).
  */
 import { toHex } from 'assay/core/bytes'
 import type { LeaseGroup, SegmentLease } from 'assay/wire/dispatch'
@@ -28,6 +28,14 @@ const PROBATION_LEASES = 64
 const TRUSTED_LEASES = 2 * MAX_LEASES
 /** A lease is renewed at most for so many times its length: a node that hangs does not keep a segment for ever. */
 export const MAX_LEASE_LENGTHS = 240
+/** Beyond half of the time that is left to the job it is renewed only up to so much: the rest is for another node. */
+const LEAST_LEASE_LENGTHS = 8
+const LEAST_HELD_SECONDS = 120
+/** When a lease is renewed no more. */
+export const HELD_UNTIL = `dispatch.leased_at + least(
+  ${MAX_LEASE_LENGTHS} * dispatch.lease_seconds * interval '1 second',
+  greatest(${LEAST_LEASE_LENGTHS} * dispatch.lease_seconds * interval '1 second',
+    interval '${LEAST_HELD_SECONDS} seconds', (dispatch.deadline_at - dispatch.leased_at) / 2))`
 /** Dispatches of jobs that have ended are cleared away by whoever meets them; then it looks again. */
 const MAX_LOOKS = 8
 
@@ -126,7 +134,7 @@ const RENEW = statement(
      JOIN dispatch ON dispatch.id = given.id AND dispatch.fence = given.fence
      JOIN job ON job.id = dispatch.job_id
      WHERE dispatch.state = 'leased' AND dispatch.node_id IS NOT DISTINCT FROM $3 AND job.state = 'running' AND dispatch.deadline_at > $4
-       AND leased_at + ${MAX_LEASE_LENGTHS} * lease_seconds * interval '1 second' > $4
+       AND ${HELD_UNTIL} > $4
    ), locked AS (
      SELECT id FROM dispatch WHERE id IN (SELECT id FROM held) AND state = 'leased' FOR UPDATE SKIP LOCKED
    ), renewed AS (

@@ -7,6 +7,7 @@
  */
 import { toHex } from 'assay/core/bytes'
 import { type SqlValue, statement, type Tx } from '../../store/database.ts'
+import { blameFailed, speaksFor } from './blame.ts'
 import type { BadResult, CheckedResult, GoodResult } from './check-results.ts'
 import { applyEffects, count, type Effects, lockJobs, noEffects } from './effects.ts'
 import { giveBack, RUN_COLUMNS, type RunRow, tellRequeue } from './give-back.ts'
@@ -207,6 +208,7 @@ async function returnBad(
   const runs = returned.map(({ run, code, message }) => ({
     run,
     reason: `${code}: ${message}`.slice(0, 2048),
+    isRecorded: true,
   }))
   await giveBack(tx, parts, { runs, jobs, effects, now })
   for (const { run, code, message } of returned) tellRequeue(effects, { run, code, reason: message })
@@ -271,13 +273,14 @@ export async function noteUndecided(
 
 /** What the results say of their nodes, and of the progress of their jobs. */
 function observe(
-  { accepted, runs, faults, observations }: Effects,
+  effects: Effects,
   options: {
     readonly committed: readonly Good[]
     readonly returned: readonly Bad[]
     readonly jobs: ReadonlyMap<string, JobFacts>
   },
 ): void {
+  const { accepted, runs, faults, observations } = effects
   const { committed, returned, jobs } = options
   const answered = new Map<Answer, string>()
   for (const { run, job, answer, isAccepted } of committed) {
@@ -285,6 +288,7 @@ function observe(
     if (!isAccepted) continue
     count(accepted, run.job_id)
     count(runs, answer.nodeId)
+    if (speaksFor(answer.operator, job)) blameFailed(effects, run.failed_by, runtimeOf(job.spec.work))
   }
   for (const [{ nodeId }, runtime] of answered) observations.push({ nodeId, outcome: 'delivered', runtime })
   // One answer is one failure, however many results fail for it: they are signed, or broken, together.

@@ -108,6 +108,11 @@ export function placeRetry(roster: Roster, { queue, avoided, ticket, isDelayed =
   return isDelayed ? { reservedFor: null, forMs: HELD_MS } : OPEN_PLACE
 }
 
+/** Whether any operator but those can run what is in the queue. */
+export function hasOthers(roster: Roster, queue: string, operators: readonly string[]): boolean {
+  return draw(roster.get(queue)?.all ?? NOBODY, operators, 0) !== undefined
+}
+
 /** Uniform over the entries that are not excluded, in time that their number does not change. */
 function draw({ entries, ranges }: Line, excluded: readonly string[], ticket: number): string | undefined {
   const skipped = [...new Set(excluded)]

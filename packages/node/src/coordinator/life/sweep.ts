@@ -5,13 +5,15 @@
  */
 import { type Queryable, statement, type Tx } from '../../store/database.ts'
 import { markAway } from '../registry/heartbeats.ts'
+import { failedOperators } from './blame.ts'
 import { CHECK_PAUSE } from './check-attempts.ts'
-import { applyEffects, lockJobs, noEffects } from './effects.ts'
+import { applyEffects, type Effects, lockJobs, noEffects } from './effects.ts'
 import { giveBack, RUN_COLUMNS, type RunRow, tellRequeue, ticketOf } from './give-back.ts'
 import { type JobFacts, jobFacts } from './job-facts.ts'
+import { HELD_UNTIL } from './lease.ts'
 import type { LifeParts } from './parts.ts'
 import { runtimeOf } from './queue.ts'
-import { OPEN_PLACE, placeAudit, type Reserved } from './roster.ts'
+import { OPEN_PLACE, placeAudit, placeRetry, type Reserved } from './roster.ts'
 
 /** Rows of one bite: some tens of milliseconds. */
 const BITE = 500
@@ -26,14 +28,20 @@ const EXPIRED_LEASES = statement(
 )
 const LOCK_EXPIRED = statement(
   'sweep_leases_lock',
-  `SELECT ${RUN_COLUMNS} FROM dispatch
+  `SELECT ${RUN_COLUMNS}, lease_expires_at >= ${HELD_UNTIL} AS is_spent FROM dispatch
    WHERE state = 'leased' AND lease_expires_at <= $1 AND job_id = ANY ($2::uuid[])
    ORDER BY lease_expires_at LIMIT ${BITE} FOR UPDATE SKIP LOCKED`,
 )
 
+interface ExpiredRun extends RunRow {
+  /** It was renewed for as long as it may be. */
+  readonly is_spent: boolean
+}
+
 /**
  * Leases that were not renewed go back to the queue; their nodes were late, once for all that expired together, and
- * nothing is kept for them until they are heard of.
+ * nothing is kept for them until they are heard of. Who renewed a lease as long as it may counts as late when another
+ * delivers the run (blame.ts): else it was too much for any node.
  */
 export async function expireLeases(parts: LifeParts, now: Date): Promise<boolean> {
   const { rows } = await parts.db.query<{ job_id: string }>(EXPIRED_LEASES, [now])
@@ -46,11 +54,13 @@ export async function expireLeases(parts: LifeParts, now: Date): Promise<boolean
   const expired = await parts.db.tx(async (tx) => {
     const states = await lockJobs(tx, jobs.keys(), { wait: false })
     const running = [...states].flatMap(([id, state]) => (state === 'running' ? [id] : []))
-    const { rows: runs } = await tx.query<RunRow>(LOCK_EXPIRED, [now, running])
+    const { rows: runs } = await tx.query<ExpiredRun>(LOCK_EXPIRED, [now, running])
     const effects = noEffects()
     const reason = 'wire/stale: the lease was not renewed in time'
-    await giveBack(tx, parts, { runs: runs.map((run) => ({ run, reason })), jobs, effects, now })
-    const late = new Map(runs.map((run) => [hex(run.node_id), run]))
+    const given = runs.map((run) => ({ run, reason, isRecorded: !run.is_spent }))
+    await giveBack(tx, parts, { runs: given, jobs, effects, now })
+    const silent = runs.filter(({ is_spent }) => !is_spent)
+    const late = new Map(silent.map((run) => [hex(run.node_id), run]))
     for (const [nodeId, run] of late) {
       const runtime = runtimeOf((jobs.get(run.job_id) as JobFacts).spec.work)
       effects.observations.push({ nodeId, outcome: 'late', runtime })
@@ -76,16 +86,61 @@ const HELD_BACK = statement(
        AND cardinality(excluded_operators) > 0)`,
 )
 
+/** The pace of jobs with more segments is not looked at: that would take as long as the sweep may. */
+const MAX_PACED_SEGMENTS = 2_000
+
+// Twice the time that anybody took who delivered.
+const HOLDERS = statement(
+  'sweep_jobs_holders',
+  `WITH pace AS (
+     SELECT job_id, max(committed_at - leased_at) AS slowest FROM dispatch
+     WHERE job_id = ANY ($1::uuid[]) AND state = 'accepted' GROUP BY job_id
+   )
+   SELECT DISTINCT ON (node_id) node_id, job_id FROM dispatch JOIN pace USING (job_id)
+   WHERE state = 'leased' AND leased_at + greatest(2 * slowest, lease_seconds * interval '1 second') < $2`,
+)
+
+/**
+ * Who held segments of a job to its end, for much longer than others took, was late. Where nothing was delivered,
+ * nothing says that it could be.
+ */
+async function observeHolders(
+  tx: Tx,
+  { cache }: Pick<LifeParts, 'cache'>,
+  { due, effects, now }: { readonly due: readonly DueJob[]; readonly effects: Effects; readonly now: Date },
+): Promise<void> {
+  const paced = due.filter((job) => job.accepted_segments > 0 && job.segments <= MAX_PACED_SEGMENTS)
+  if (paced.length === 0) return
+  const { rows } = await tx.query<{ node_id: Uint8Array; job_id: string }>(HOLDERS, [
+    paced.map(({ id }) => id),
+    now,
+  ])
+  const jobs = await jobFacts(
+    tx,
+    cache,
+    rows.map(({ job_id }) => job_id),
+  )
+  for (const { node_id, job_id } of rows) {
+    const runtime = runtimeOf((jobs.get(job_id) as JobFacts).spec.work)
+    effects.observations.push({ nodeId: hex(node_id), outcome: 'late', runtime })
+  }
+}
+
+interface DueJob {
+  readonly id: string
+  readonly segments: number
+  readonly accepted_segments: number
+}
+
 /** Jobs whose deadline passed end. */
 export async function expireJobs(parts: LifeParts, now: Date): Promise<boolean> {
   return parts.db.tx(async (tx) => {
-    const { rows } = await tx.query<{ id: string; segments: number; accepted_segments: number }>(DUE_JOBS, [
-      now,
-    ])
+    const { rows } = await tx.query<DueJob>(DUE_JOBS, [now])
     if (rows.length === 0) return false
     const held = await tx.query<{ id: string }>(HELD_BACK, [rows.map(({ id }) => id)])
     const lacking = new Set(held.rows.map(({ id }) => id))
     const effects = noEffects()
+    await observeHolders(tx, parts, { due: rows, effects, now })
     for (const { id, segments, accepted_segments: accepted } of rows) {
       const done = `the deadline passed with ${accepted} of ${segments} segments accepted`
       effects.ends.set(
@@ -190,8 +245,12 @@ export async function placeAgain(parts: LifeParts, now: Date): Promise<boolean> 
       const job = jobs.get(run.job_id) as JobFacts
       const { excluded_operators: excluded, avoided_operators: avoided } = run
       const ask = { queue: job.queue, excluded, avoided, ticket: ticketOf(job, run, now) }
-      // A retry that others did not take in time is for anybody, whoever failed at it.
-      return run.compared ? placeAudit(parts.roster(), ask) : OPEN_PLACE
+      const isSpent = run.attempts >= job.spec.maxAttempts
+      const failed = failedOperators(run.failed_by ?? [])
+      const others = isSpent ? { ...ask, avoided: failed, isDelayed: true } : ask
+      if (run.compared) return placeAudit(parts.roster(), others)
+      // A retry that others did not take in time is for anybody, whoever failed at it; but not its last (give-back.ts).
+      return isSpent && failed.length > 0 ? placeRetry(parts.roster(), others) : OPEN_PLACE
     })
     await tx.query(PLACE, [
       rows.map(({ id }) => id),

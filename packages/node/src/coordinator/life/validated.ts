@@ -17,6 +17,7 @@ import { isTolerant } from 'assay/wire/segment'
 import type { ValueRef } from 'assay/wire/text'
 import { type Queryable, statement, type Tx } from '../../store/database.ts'
 import { outputsAgree } from './agreement.ts'
+import { blameFailed, type FailedBy, speaksFor } from './blame.ts'
 import { applyEffects, count, type Effects, lockJobs, noEffects } from './effects.ts'
 import { setAside } from './give-back.ts'
 import { type JobFacts, jobFacts } from './job-facts.ts'
@@ -32,6 +33,7 @@ export interface SegmentRef {
 
 interface StoredRun extends Run {
   readonly fence: number
+  readonly failedBy: readonly FailedBy[] | null
 }
 
 interface StoredRow {
@@ -47,6 +49,7 @@ interface StoredRow {
   readonly forced: boolean
   readonly attempts: number
   readonly fence: number
+  readonly failed_by: readonly FailedBy[] | null
   readonly verification: string | null
   readonly code: string | null
   readonly message: string | null
@@ -55,7 +58,7 @@ interface StoredRow {
 const READ = statement(
   'segment_runs',
   `SELECT dispatch.id, dispatch.job_id, dispatch.segment, ordinal, dispatch.state, node_id, operator, output_digest,
-     compared, forced, dispatch.attempts, dispatch.fence, verification.state AS verification, code, message
+     compared, forced, dispatch.attempts, dispatch.fence, failed_by, verification.state AS verification, code, message
    FROM unnest($1::uuid[], $2::integer[]) AS given (job_id, segment)
    JOIN dispatch ON dispatch.job_id = given.job_id AND dispatch.segment = given.segment
    LEFT JOIN verification ON verification.dispatch_id = dispatch.id
@@ -190,14 +193,6 @@ async function act(
   return further.length
 }
 
-/**
- * Whether a clean audit in this job says something for a node of the operator. Not in a job of its own, and not in one
- * that pays nothing: such are made to order, to bank good conduct and to free what is held.
- */
-function speaksFor(operator: string | null, { submitter, spec }: JobFacts): boolean {
-  return spec.pricePerSegment > 0 && operator !== submitter
-}
-
 /** Operators whose results could not be checked. */
 function uncheckedBy(runs: readonly StoredRun[]): number {
   return new Set(runs.filter(({ check }) => check === 'abandoned').map(({ operator }) => operator)).size
@@ -213,6 +208,8 @@ function tell({ decision, runs, job, segment }: Decided, effects: Effects): void
   const jobId = job.id
   if (decision.accepted.length > 0) {
     count(effects.accepted, jobId)
+    const isSpoken = decision.accepted.some((id) => speaksFor(byId.get(id)?.operator ?? null, job))
+    if (isSpoken) for (const { failedBy } of runs) blameFailed(effects, failedBy, runtime)
     const reason = decision.reason ?? 'a verifier found it right'
     const data = { runs: decision.accepted.length, forced: runs.some(({ isForced }) => isForced), reason }
     if (decision.isAudited) effects.events.push({ type: 'segment.audited', jobId, segment, data })
@@ -271,6 +268,7 @@ function runOf(row: StoredRow): StoredRun {
     isForced: row.forced,
     attempts,
     fence,
+    failedBy: row.failed_by,
     check: CHECKS[row.verification ?? ''] ?? 'none',
     checkReason: code === null ? message : `${code}: ${message ?? ''}`,
   }

@@ -7,6 +7,7 @@ import { RETENTION } from './004-retention.ts'
 import { RECEIPTS } from './005-receipts.ts'
 import { EVIDENCE } from './006-evidence.ts'
 import { CHECKS } from './007-checks.ts'
+import { BLAME } from './008-blame.ts'
 
 export const MIGRATIONS: readonly Migration[] = [
   { name: '001-network', statements: NETWORK },
@@ -16,4 +17,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: '005-receipts', statements: RECEIPTS },
   { name: '006-evidence', statements: EVIDENCE },
   { name: '007-checks', statements: CHECKS },
+  { name: '008-blame', statements: BLAME },
 ]
