@@ -4,6 +4,8 @@ import { record } from './record.mjs'
 const MAX_RATIO = 1.5
 const MAX_LEASE_MS = 50
 const FLAT_MB_A_MINUTE = 1
+/** What the estimate from processor times assumes. */
+const CORES = 2
 
 const whole = (value) => Math.round(value).toLocaleString('en')
 const ms = (value) => value.toFixed(1)
@@ -15,7 +17,6 @@ export function report(measured) {
   const { throughput, limits, told } = measured
   const { sizes, inFlight, loadAtStart, startedAt } = told
   const { single, batch, queueSingle, queueBatch, cpu, auditShare } = throughput
-  const msAJob = (seconds) => ((1000 * seconds) / cpu.jobs).toFixed(2)
   record('network', {
     title: 'The network: throughput, leases, memory',
     about:
@@ -76,11 +77,9 @@ export function report(measured) {
             whole(limits.requests),
             `${(limits.requests / single.median).toFixed(1)} times the rate of jobs: intake alone, with nothing behind it`,
           ],
-          ['processor time of the coordinator', '', `${msAJob(cpu.coordinator)} ms`],
-          ['processor time of the nodes', '', `${msAJob(cpu.nodes)} ms`],
-          ['processor time of the generator', '', `${msAJob(cpu.generator)} ms`],
         ],
       },
+      timeSection(cpu),
     ],
     data: measured,
     command: 'node bench/network.mjs --soak 600',
@@ -171,10 +170,31 @@ function leaseSections({ told: { sizes }, lease, growth, replicas }) {
   ]
 }
 
-function soakSection({ seconds, perSecond, jobs, heapSlope, rssSlope, first, middle, last }) {
+/** Other load on the machine changes rates by the clock; it changes this less. */
+function timeSection({ single, batch }) {
+  const parts = ['coordinator', 'database', 'nodes', 'generator']
+  const msOf = (time, part) => (1000 * time[part]) / time.count
+  const allOf = (time) => parts.reduce((sum, part) => sum + msOf(time, part), 0)
+  const estimate = (time) => whole((1000 * CORES) / allOf(time))
+  return {
+    title: `Processor time, and what ${CORES} cores would give that have nothing else to do`,
+    columns: ['', 'ms for a job of one segment', 'ms for a segment in a batch'],
+    rows: [
+      ...parts.map((part) => [part, msOf(single, part).toFixed(3), msOf(batch, part).toFixed(3)]),
+      ['all', allOf(single).toFixed(3), allOf(batch).toFixed(3)],
+      ['estimate: at most so many a second', estimate(single), estimate(batch)],
+    ],
+  }
+}
+
+function soakSection({ seconds, perSecond, jobs, heapSlope, rssSlope, first, middle, last, measured }) {
+  const apart =
+    measured === undefined
+      ? ''
+      : `, measured apart: commit ${measured.commit}, begun ${measured.startedAt} at load ${measured.loadAtStart.toFixed(1)}`
   const row = (name, { minutes, heapUsed, rss }) => [name, minutes.toFixed(1), mb(heapUsed), mb(rss)]
   return {
-    title: `Memory of the coordinator over ${seconds} s at ${whole(perSecond)} jobs a second (${whole(jobs)} jobs)`,
+    title: `Memory of the coordinator over ${seconds} s at ${whole(perSecond)} jobs a second (${whole(jobs)} jobs)${apart}`,
     columns: ['', 'after minutes', 'heap after collection, MB', 'resident, MB'],
     rows: [
       row('first sample', first),

@@ -8,7 +8,9 @@
  *
  *     node bench/network.mjs                 everything but the soak
  *     node bench/network.mjs --soak 600      before it ten minutes of steady load, with the memory of the coordinator
+ *     node bench/network.mjs --keep-soak     with the soak of the last record
  */
+import { readdirSync, readFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startProcess } from './network-process.mjs'
@@ -51,6 +53,8 @@ const PROBES_A_SECOND = 50
 const QUEUE_BATCH = 500
 const QUEUE_IN_FLIGHT = 32
 const SAMPLES = 60
+/** Of Linux's accounts. */
+const TICKS_A_SECOND = 100
 /** Of the load that was measured. */
 const HALF = 0.5
 /** A fifth of what is asked of the network. */
@@ -66,7 +70,7 @@ async function main() {
   const postgres = await open(openPostgres())
   const limits = await measureLimits(postgres)
   const load = await open(startProcess('./network-load.mjs'))
-  const soak = soakSeconds > 0 ? await measureSoak(postgres, { load }) : null
+  const soak = soakSeconds > 0 ? await measureSoak(postgres, { load }) : keptSoak()
   const one = await open(openNetwork(postgres, { name: 'one' }))
   await warmUp(one, load)
   const throughput = await measureThroughput(one, { postgres, load })
@@ -75,6 +79,17 @@ async function main() {
   const growth = await measureGrowth(postgres)
   const told = { sizes: SIZES, inFlight: IN_FLIGHT, queueBatch: QUEUE_BATCH, loadAtStart, startedAt }
   report({ told, limits, throughput, lease, replicas, growth, soak })
+}
+
+/** That of the last record, with its circumstances; or none. */
+function keptSoak() {
+  if (!process.argv.includes('--keep-soak')) return null
+  const { data, measuredOn } = JSON.parse(
+    readFileSync(new URL('./results/network.json', import.meta.url), 'utf8'),
+  )
+  if (data.soak === null) return null
+  const { startedAt, loadAtStart } = data.told
+  return { measured: { startedAt, loadAtStart, commit: measuredOn.commit }, ...data.soak }
 }
 
 /** Remembers what is to be stopped. */
@@ -154,19 +169,20 @@ async function measureThroughput(network, { postgres, load }) {
     ])
     return (1000 * jobs) / (performance.now() - started)
   }
-  const cpu = { coordinator: 0, nodes: 0, generator: 0, jobs: 0 }
+  const cpu = { single: noTime(), batch: noTime() }
   try {
     await producer.call('start', { databaseUrl })
     await worker.call('start', { databaseUrl })
     await queue('send', Math.min(500, SIZES.jobs), { inFlight: QUEUE_IN_FLIGHT })
     for (let round = 0; round < SIZES.rounds; round++) {
-      const before = await cpuOf(network, load)
+      const before = await cpuOf(network, { load, postgres })
       rates.single.push(await runJobs(network, { load, jobs: SIZES.jobs }))
-      const after = await cpuOf(network, load)
-      for (const name of ['coordinator', 'nodes', 'generator']) cpu[name] += after[name] - before[name]
-      cpu.jobs += SIZES.jobs
+      addTime(cpu.single, { before, after: await cpuOf(network, { load, postgres }), count: SIZES.jobs })
       rates.queueSingle.push(await queue('send', SIZES.jobs, { inFlight: QUEUE_IN_FLIGHT }))
+      const between = await cpuOf(network, { load, postgres })
       rates.batch.push(await runBatches(network, { load, spec }))
+      const count = SIZES.batches * SIZES.segments
+      addTime(cpu.batch, { before: between, after: await cpuOf(network, { load, postgres }), count })
       rates.queueBatch.push(await queue('insert', SIZES.batches * SIZES.segments, { batch: QUEUE_BATCH }))
     }
   } finally {
@@ -183,12 +199,45 @@ async function measureThroughput(network, { postgres, load }) {
   return { ...Object.fromEntries(figures), cpu, auditShare: audits.share }
 }
 
-async function cpuOf(network, load) {
+/** Processor time in seconds, of so many jobs or segments. */
+function noTime() {
+  return { coordinator: 0, nodes: 0, database: 0, generator: 0, count: 0 }
+}
+
+function addTime(sum, { before, after, count }) {
+  for (const name of Object.keys(after)) sum[name] += after[name] - before[name]
+  sum.count += count
+}
+
+async function cpuOf(network, { load, postgres }) {
   return {
     coordinator: await network.coordinators[0].call('cpu'),
     nodes: await network.solvers.call('cpu'),
+    database: databaseSeconds(postgres.pid),
     generator: await load.call('cpu'),
   }
+}
+
+/** Of a server, its processes, and those of them that have ended; Linux alone tells. */
+function databaseSeconds(pid) {
+  if (process.platform !== 'linux') return Number.NaN
+  let ticks = 0
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
+      // Behind the name of the program, which may hold anything.
+      const fields = stat
+        .slice(stat.lastIndexOf(')') + 2)
+        .split(' ')
+        .map(Number)
+      const [parent, user, system, endedUser, endedSystem] = [1, 11, 12, 13, 14].map((i) => fields[i])
+      if (Number(name) === pid) ticks += user + system + endedUser + endedSystem
+      else if (parent === pid) ticks += user + system
+    } catch {
+      // It ended this moment.
+    }
+  }
+  return ticks / TICKS_A_SECOND
 }
 
 function ratesOf(list) {
