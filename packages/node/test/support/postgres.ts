@@ -12,6 +12,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
 import { type Database, openDatabase } from '../../src/store/database.ts'
 import { type Migration, migrate } from '../../src/store/migrate.ts'
+import { dropDatabase } from './drop-database.ts'
 import type {} from './global-setup.ts'
 
 export interface TestDatabase {
@@ -31,10 +32,7 @@ export async function testDatabase(
     const template = options.migrations && (await templateOf(admin, { url, prefix, ...options }))
     await admin.query(`CREATE DATABASE "${name}" TEMPLATE "${template ?? 'template1'}"`)
   })
-  const drop = () =>
-    withAdmin(url, async (admin) => {
-      await admin.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`)
-    })
+  const drop = () => withAdmin(url, (admin) => dropDatabase(admin, name))
   return { url: databaseUrl(url, name), drop }
 }
 
@@ -71,7 +69,7 @@ async function templateOf(
     await tx.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
     if ((await tx.query(find, [name])).count > 0) return
     const draft = `${name}_draft`
-    await admin.query(`DROP DATABASE IF EXISTS "${draft}" WITH (FORCE)`)
+    await dropDatabase(admin, draft)
     await admin.query(`CREATE DATABASE "${draft}"`)
     const database = openDatabase(databaseUrl(url, draft), { maxConnections: 1 })
     try {
