@@ -15,7 +15,7 @@ import { blobBytes } from './quota.ts'
 /** Uploads of an account at a time: a store takes those of 64 such, and each is looked at when another one begins. */
 export const MAX_ACCOUNT_UPLOADS = 64
 /** Of the store, what an account may have reserved and not sent, unless it is one blob: three others can do the same. */
-export const AWAITED_SHARE = 1 / 4
+const AWAITED_SHARE = 1 / 4
 /** Uploads end, or get on, in seconds. */
 const RETRY_AFTER_SECONDS = 5
 
