@@ -145,18 +145,26 @@ export function openBlobAccess(db: Database, store: BlobStore): BlobAccess {
       return begin(owner, { cid, sizeBytes: status.sizeBytes })
     }
     if (status.storedBytes < status.sizeBytes) return statusOf(cid, status)
-    return finish(owner, cid)
+    return finish(owner, status)
   }
 
-  const finish = async (owner: BlobOwner, cid: string): Promise<BlobStatus> => {
-    const { sizeBytes } = await store.commit({ cid, owner: keyOf(owner) })
-    await claim(owner, { cid, sizeBytes })
-    return complete(cid, sizeBytes)
+  const finish = async (owner: BlobOwner, status: UploadStatus): Promise<BlobStatus> => {
+    const { cid } = status
+    try {
+      const { sizeBytes } = await store.commit({ cid, owner: keyOf(owner) })
+      await claim(owner, { cid, sizeBytes })
+      return complete(cid, sizeBytes)
+    } catch (error) {
+      // Another replica finished the same, the blob was deleted as nobody's, and somebody begins it anew.
+      const isBegunAnew = error instanceof AssayError && error.code === 'blob/incomplete'
+      if (isBegunAnew) return statusOf(cid, { ...status, storedBytes: 0 })
+      throw error
+    }
   }
 
   const finishUnlessBusy = async (owner: BlobOwner, status: UploadStatus): Promise<BlobStatus> => {
     try {
-      return await finish(owner, status.cid)
+      return await finish(owner, status)
     } catch (error) {
       // The request that brought the last part is at it.
       if (error instanceof AssayError && error.code === 'blob/busy') return statusOf(status.cid, status)
