@@ -301,14 +301,19 @@ export async function settleJobs(
   const { rows } = await tx.query<PaidRow>(PAID_RUNS, [jobIds])
   const byJob = new Map<string, PaidRow[]>()
   for (const row of rows) byJob.set(row.id, [...(byJob.get(row.id) ?? []), row])
-  const isFundAsked = rows.some(({ forced, price }) => (forced ?? 0) > 0 && price > 0)
-  const balance = isFundAsked ? ((await lockBalances(tx, [AUDIT_FUND])).get(AUDIT_FUND) ?? 0) : 0
-  let left = Math.max(0, balance + fund.overdraft)
-  const settled = [...byJob.values()].map((paid) => {
-    const one = settlement(paid, { left, most: fund.mostPerRun })
-    left -= one.fromFund
-    return one
-  })
+  const settle = (fundHas: number) => {
+    let left = fundHas
+    return [...byJob.values()].map((paid) => {
+      const one = settlement(paid, { left, most: fund.mostPerRun })
+      left -= one.fromFund
+      return one
+    })
+  }
+  // Most jobs take nothing from the fund: only for the others is its balance looked at.
+  const asked = settle(Number.POSITIVE_INFINITY)
+  const settled = asked.every(({ fromFund }) => fromFund === 0)
+    ? asked
+    : settle(Math.max(0, ((await lockBalances(tx, [AUDIT_FUND])).get(AUDIT_FUND) ?? 0) + fund.overdraft))
   await tx.query(
     `UPDATE job SET spent = given.spent FROM unnest($1::uuid[], $2::bigint[]) AS given (id, spent)
      WHERE job.id = given.id AND given.spent > 0`,

@@ -40,8 +40,9 @@ export function blameFailed(
 }
 
 /**
- * Whether an accepted run in this job says something for a node of the operator, or against those that failed at it. Not in a job of its own, and not in one
- * that pays nothing: such are made to order, to bank good conduct and to free what is held.
+ * Whether an accepted run in this job says something for a node of the operator, or against those that failed at it.
+ * Not in a job of its own, and not in one that pays nothing: such are made to order, to bank good conduct and to free
+ * what is held.
  */
 export function speaksFor(operator: string | null, { submitter, spec }: JobFacts): boolean {
   return spec.pricePerSegment > 0 && operator !== submitter
