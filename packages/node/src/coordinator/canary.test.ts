@@ -9,8 +9,8 @@ import { decodeRows, encodeRows } from 'assay/task/rows'
 import type { JobSpec } from 'assay/wire/job'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { honestRow } from '../../test/life/answers.ts'
 import {
-  honestRow,
   INPUT_CID,
   MODULE_CID,
   openWorld,

@@ -15,7 +15,7 @@ import { type RunningCoordinator, startCoordinator } from '../../src/coordinator
 import { SILENT_LOG } from '../../src/service/log.ts'
 import { type Database, openDatabase } from '../../src/store/database.ts'
 import { MIGRATIONS } from '../../src/store/migrations/all.ts'
-import { answer } from '../life/world.ts'
+import { answer } from '../life/answers.ts'
 import { testDatabase } from '../support/postgres.ts'
 
 export interface DoorNode {

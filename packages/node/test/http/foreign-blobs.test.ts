@@ -7,7 +7,7 @@ import type { SegmentResult } from 'assay/wire/dispatch'
 import type { JobSpecInput } from 'assay/wire/job'
 import type { ValueRef } from 'assay/wire/text'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { answer } from '../life/world.ts'
+import { answer } from '../life/answers.ts'
 import { type Account, type Door, openDoor } from './door.ts'
 
 const MODULE = utf8('a module')

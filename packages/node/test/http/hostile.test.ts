@@ -12,7 +12,7 @@ import { MAX_CLOCK_SKEW_MS } from 'assay/wire/request-signature'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { checkBooks } from '../../src/coordinator/ledger-read.ts'
-import { answer } from '../life/world.ts'
+import { answer } from '../life/answers.ts'
 import {
   type Account,
   type Door,

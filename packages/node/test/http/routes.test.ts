@@ -9,7 +9,7 @@ import type { JobSpecInput } from 'assay/wire/job'
 import { isFinal } from 'assay/wire/life'
 import { fetchReceipt, fetchResult, submitJob, verifyJob, waitForJob } from 'assay/wire/submit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { answer, honestRow, verdictOf } from '../life/world.ts'
+import { answer, honestRow, verdictOf } from '../life/answers.ts'
 import { type Account, type Door, type DoorNode, freshName, openDoor } from './door.ts'
 
 const MODULE = utf8('a module')

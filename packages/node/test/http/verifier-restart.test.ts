@@ -4,7 +4,7 @@ import { contentAddress } from 'assay/core/cid'
 import { encodeRows } from 'assay/task/rows'
 import { submitJob } from 'assay/wire/submit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { verdictOf } from '../life/world.ts'
+import { verdictOf } from '../life/answers.ts'
 import { type Door, openDoor } from './door.ts'
 
 const START_MS = 60_000

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { heldAccount, nodeAccount, submitterAccount } from '../../src/coordinator/ledger.ts'
-import { answer, honestRow, openWorld, type World, type WorldNode } from './world.ts'
+import { answer, honestRow } from './answers.ts'
+import { openWorld, type World, type WorldNode } from './world.ts'
 
 let world: World
 let alice: WorldNode

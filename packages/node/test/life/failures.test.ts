@@ -1,7 +1,7 @@
 /** Nodes that fail or hold what they get: who answers for it, and what becomes of the job. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MAX_FREE_RETURNS } from '../../src/coordinator/life/give-back.ts'
-import { openWorld, type World, type WorldNode } from './world.ts'
+import { freshNodes, leasesOf, openWorld, type World, type WorldNode } from './world.ts'
 
 let world: World
 let alice: WorldNode
@@ -12,15 +12,10 @@ beforeAll(async () => {
   await world.addSubmitter('sue', 1_000_000)
 }, 60_000)
 beforeEach(async () => {
-  await world.reset()
-  alice = await world.addNode('op-a')
-  bob = await world.addNode('op-b')
-  await world.sweep()
+  ;[alice, bob] = await freshNodes(world, 'op-a', 'op-b')
 })
 afterAll(() => world?.close())
 
-const leasesOf = (groups: Awaited<ReturnType<World['lease']>>) =>
-  groups.flatMap(({ segments }) => segments.map(({ id, fence }) => ({ id, fence })))
 /** Leases what there is, and fails all of it. */
 const fail = async (node: WorldNode, retryElsewhere = false) => {
   const leases = leasesOf(await world.lease(node))

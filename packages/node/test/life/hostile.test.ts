@@ -2,7 +2,8 @@ import { toBase64 } from 'assay/core/bytes'
 import { encodeRows } from 'assay/task/rows'
 import type { ResultsRequest, SegmentResult } from 'assay/wire/dispatch'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { answer, openWorld, type World, type WorldNode } from './world.ts'
+import { answer } from './answers.ts'
+import { openWorld, type World, type WorldNode } from './world.ts'
 
 let world: World
 let alice: WorldNode

@@ -10,7 +10,8 @@ import type { LeaseGroup, ResultsRequest } from 'assay/wire/dispatch'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Life } from '../../src/coordinator/life/life.ts'
-import { answer, honestRow, INPUT_CID, openWorld, verdictOf, type World, type WorldNode } from './world.ts'
+import { answer, honestRow, verdictOf } from './answers.ts'
+import { INPUT_CID, openWorld, type World, type WorldNode } from './world.ts'
 
 const RUNS = 15
 const MAX_GROUPS = 24

@@ -1,7 +1,8 @@
 import type { LeaseGroup } from 'assay/wire/dispatch'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AUDIT_FUND, heldAccount, nodeAccount, stakeAccount } from '../../src/coordinator/ledger.ts'
-import { answer, honestRow, openWorld, QUIET_POLICY, type World, type WorldNode } from './world.ts'
+import { answer, honestRow } from './answers.ts'
+import { openWorld, QUIET_POLICY, type World, type WorldNode } from './world.ts'
 
 let world: World
 let nodes: readonly [WorldNode, WorldNode, WorldNode, WorldNode]
