@@ -166,7 +166,7 @@ test('a job that is sampled, by a verifier that waits', async () => {
   await finish(job.id, async () => {
     const at = new Date()
     const verdicts = await Promise.all(
-      leases.map((lease) => verdictOf({ ...verifier, operator: '' }, lease, { blobs: new Map(), at })),
+      leases.map((lease) => verdictOf(verifier, lease, { blobs: new Map(), at })),
     )
     if (verdicts.length > 0)
       expect(await client.verdicts({ body: { verdicts, retry: [] } })).toEqual({ stale: [] })

@@ -41,11 +41,7 @@ test('checks of a verifier that starts again are leased again at once', async ()
   const after = await lease()
   expect(after.map(({ id }) => id)).toEqual(before.map(({ id }) => id))
   const verdicts = (leases: typeof before) =>
-    Promise.all(
-      leases.map((each) =>
-        verdictOf({ ...verifier, operator: '' }, each, { blobs: new Map(), at: new Date() }),
-      ),
-    )
+    Promise.all(leases.map((each) => verdictOf(verifier, each, { blobs: new Map(), at: new Date() })))
   const old = await verifier.client.verdicts({ body: { verdicts: await verdicts(before), retry: [] } })
   expect(old.stale).toHaveLength(2)
   expect(await verifier.client.verdicts({ body: { verdicts: await verdicts(after), retry: [] } })).toEqual({

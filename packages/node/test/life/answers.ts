@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { fromHex, toBase64, toHex } from 'assay/core/bytes'
 import { contentAddress } from 'assay/core/cid'
-import { nodeId } from 'assay/core/keys'
+import { type KeyPair, nodeId } from 'assay/core/keys'
 import { commitExecution, type ExecutionFields, executionFromJson } from 'assay/core/poe'
 import { signExecutionBatch } from 'assay/core/poe-batch'
 import { resolveSeed } from 'assay/core/seed'
@@ -25,11 +25,15 @@ import {
 } from 'assay/wire/segment'
 import type { VerdictsRequest } from 'assay/wire/verification'
 import type { Life } from '../../src/coordinator/life/life.ts'
-import type { WorldNode } from './world.ts'
 
 /** What an honest node computes. */
 export function honestRow(input: SegmentInput, index: number): Row {
   return new Uint8Array(createHash('sha256').update(`${input.input} ${index}`).digest())
+}
+
+/** Who signs. */
+interface Signer {
+  readonly key: KeyPair
 }
 
 interface AnswerOptions {
@@ -39,7 +43,7 @@ interface AnswerOptions {
 
 /** What an honest node answers to leases; with another `row`, what a cheat signs that is otherwise careful. */
 export async function answer(
-  node: Pick<WorldNode, 'key'>,
+  node: Signer,
   groups: readonly LeaseGroup[],
   { row = honestRow, blobs = new Map() }: AnswerOptions = {},
 ): Promise<ResultsRequest> {
@@ -57,7 +61,7 @@ export async function answer(
 }
 
 async function result(
-  { key }: Pick<WorldNode, 'key'>,
+  { key }: Signer,
   { group, lease }: { group: Omit<LeaseGroup, 'segments'>; lease: SegmentLease },
   { row, blobs }: Required<AnswerOptions>,
 ): Promise<{ result: SegmentResult; fields: ExecutionFields }> {
@@ -102,7 +106,7 @@ function outputRef(bytes: Uint8Array, blobs: Map<string, Uint8Array>) {
 
 /** As the verifier service checks and signs, with rows that it computes itself. */
 export async function verdictOf(
-  { key }: WorldNode,
+  { key }: Signer,
   lease: Awaited<ReturnType<Life['leaseVerifications']>>[number],
   { blobs, at }: { readonly blobs: Map<string, Uint8Array>; readonly at: Date },
 ): Promise<VerdictsRequest['verdicts'][number]> {
