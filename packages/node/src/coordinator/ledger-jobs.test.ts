@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestNetwork, type TestNetwork } from '../../test/support/network.ts'
-import { acceptRun, addJob, addNode, nodeIdOf } from '../../test/support/rows.ts'
+import { acceptRun, addJob, addNode, nodeIdOf, settleNow, takeNow } from '../../test/support/rows.ts'
 import type { Tx } from '../store/database.ts'
 import { ensureSubmitter } from './accounts.ts'
 import {
@@ -13,13 +13,11 @@ import {
   penaltyTransfers,
   post,
   releaseTransfers,
-  settleJobs,
   stake,
   stakeAccount,
   submitterAccount,
 } from './ledger.ts'
 import { balances, checkBooks } from './ledger-read.ts'
-import { admitJobs } from './quota.ts'
 
 let network: TestNetwork
 beforeAll(async () => {
@@ -36,10 +34,10 @@ describe('jobs', () => {
   /** At admission, which is where budgets are taken; the quotas of these accounts are out of reach. */
   async function escrow(tx: Tx, jobs: readonly JobEscrow[]) {
     for (const { submitter } of jobs) await ensureSubmitter(tx, { name: submitter })
-    return admitJobs(
+    return takeNow(
       tx,
       jobs.map((job) => ({ ...job, segments: 1 })),
-      { now: 0 },
+      0,
     )
   }
 
@@ -110,7 +108,7 @@ describe('jobs', () => {
       { segment: 1, ordinal: 0, node: a },
       { segment: 2, ordinal: 0, node: a },
     ])
-    const [settled] = await tx((tx) => settleJobs(tx, [id]))
+    const [settled] = await tx((tx) => settleNow(tx, [id]))
     expect(settled).toEqual({ jobId: id, spent: 40, refunded: 50, fromFund: 0 })
     expect(await balance(heldAccount(a))).toBe(30)
     expect(await balance(heldAccount(b))).toBe(10)
@@ -118,7 +116,7 @@ describe('jobs', () => {
     const { rows } = await network.db.query<{ spent: number }>('SELECT spent FROM job WHERE id = $1', [id])
     expect(rows[0]?.spent).toBe(40)
     // A second settlement of the same job is a mistake, and moves nothing.
-    await tx((tx) => settleJobs(tx, [id]))
+    await tx((tx) => settleNow(tx, [id]))
     expect(await balance(heldAccount(a))).toBe(30)
     expect((await checkBooks(network.db)).faults).toEqual([])
   })
@@ -137,7 +135,7 @@ describe('jobs', () => {
       ],
       30,
     )
-    const [settled] = await tx((tx) => settleJobs(tx, [id]))
+    const [settled] = await tx((tx) => settleNow(tx, [id]))
     expect(settled).toEqual({ jobId: id, spent: 30, refunded: 0, fromFund: 20 })
     expect(await balance(heldAccount(a))).toBe(20)
     expect(await balance(heldAccount(b))).toBe(20)
@@ -153,17 +151,17 @@ describe('jobs', () => {
       { segment, ordinal: 1, node: b, forced: true },
     ]
     const dear = await endedJob([...forced(0), ...forced(1)], 20)
-    const [settled] = await tx((tx) => settleJobs(tx, [dear], { overdraft: 1_000_000, mostPerRun: 3 }))
+    const [settled] = await tx((tx) => settleNow(tx, [dear], { overdraft: 1_000_000, mostPerRun: 3 }))
     expect(settled).toEqual({ jobId: dear, spent: 20, refunded: 0, fromFund: 6 })
     expect(await balance(heldAccount(b))).toBe(6)
 
     const ids = [await endedJob(forced(0), 10), await endedJob([...forced(0), ...forced(1)], 20)]
     const bounds = { overdraft: 6 - fund + 15, mostPerRun: 100 }
-    const both = await tx((tx) => settleJobs(tx, ids, bounds))
+    const both = await tx((tx) => settleNow(tx, ids, bounds))
     expect(both.reduce((sum, { fromFund }) => sum + fromFund, 0)).toBe(15)
     expect(await balance('audit-fund')).toBe(fund - 6 - 15)
     expect(await balance(heldAccount(a))).toBe(50)
-    const [later] = await tx(async (tx) => settleJobs(tx, [await endedJob(forced(0), 10)], bounds))
+    const [later] = await tx(async (tx) => settleNow(tx, [await endedJob(forced(0), 10)], bounds))
     expect(later).toMatchObject({ spent: 10, fromFund: 0 })
     expect((await checkBooks(network.db)).faults).toEqual([])
   })
@@ -174,7 +172,7 @@ describe('jobs', () => {
       [0, 1, 2].map((segment) => ({ segment, ordinal: 0, node })),
       15,
     )
-    const [settled] = await tx((tx) => settleJobs(tx, [id]))
+    const [settled] = await tx((tx) => settleNow(tx, [id]))
     expect(settled).toEqual({ jobId: id, spent: 15, refunded: 0, fromFund: 15 })
     expect(await balance(heldAccount(node))).toBe(30)
   })
@@ -188,7 +186,7 @@ describe('jobs', () => {
       { segment: 1, ordinal: 0, node: unaudited },
       { segment: 2, ordinal: 0, node: fresh, audited: true },
     ])
-    await tx((tx) => settleJobs(tx, [id]))
+    await tx((tx) => settleNow(tx, [id]))
     expect(await balance(nodeAccount(trusted))).toBe(10)
     expect(await balance(heldAccount(unaudited))).toBe(10)
     expect(await balance(heldAccount(fresh))).toBe(10)
@@ -196,7 +194,7 @@ describe('jobs', () => {
 
   test('a job without an accepted run is refunded whole', async () => {
     const id = await endedJob([])
-    const [settled] = await tx((tx) => settleJobs(tx, [id]))
+    const [settled] = await tx((tx) => settleNow(tx, [id]))
     expect(settled).toEqual({ jobId: id, spent: 0, refunded: 90, fromFund: 0 })
   })
 
@@ -204,7 +202,7 @@ describe('jobs', () => {
     const node = nodeIdOf('many')
     const ids: string[] = []
     for (let i = 0; i < 20; i++) ids.push(await endedJob([{ segment: 0, ordinal: 0, node }], 30))
-    const settled = await tx((tx) => settleJobs(tx, ids))
+    const settled = await tx((tx) => settleNow(tx, ids))
     expect(settled.map(({ spent }) => spent)).toEqual(ids.map(() => 10))
     expect(await balance(heldAccount(node))).toBe(200)
     expect((await checkBooks(network.db)).faults).toEqual([])

@@ -257,6 +257,8 @@ export interface Settlement {
   readonly refunded: number
   /** Paid by the audit fund for runs that only the coordinator wanted. */
   readonly fromFund: number
+  /** What is to be posted for it. */
+  readonly transfers: readonly Transfer[]
 }
 
 interface PaidRow {
@@ -287,10 +289,17 @@ const PAID_RUNS = statement(
      WHERE job.id = ANY ($1::uuid[]) ORDER BY job.id, paid.node_id`,
 )
 
+const SPENT = statement(
+  'settlement_spent',
+  `UPDATE job SET spent = given.spent FROM unnest($1::uuid[], $2::bigint[]) AS given (id, spent)
+   WHERE job.id = given.id AND given.spent > 0`,
+)
+
 /**
- * Settles jobs that end in this transaction, whichever way: each accepted run is paid, what is left of the budget
- * goes back, `job.spent` says what it came to, and its segments no longer count against the quota. Once for each job. Of a segment's accepted runs the job pays those that it asked for,
- * and one in any case. A trusted node with a clean audit in the job is paid at once, others when they have one.
+ * Settles jobs that end in this transaction, whichever way: each accepted run is paid, what is left of the budget goes
+ * back, and `job.spent` says what it came to. Nothing has moved yet: the caller posts the transfers last, once for each
+ * job. Of a segment's accepted runs the job pays those that it asked for, and one in any case. A trusted node with a
+ * clean audit in the job is paid at once, others when they have one.
  */
 export async function settleJobs(
   tx: Tx,
@@ -309,36 +318,20 @@ export async function settleJobs(
       return one
     })
   }
-  // Most jobs take nothing from the fund: only for the others is its balance looked at.
   const asked = settle(Number.POSITIVE_INFINITY)
-  const settled = asked.every(({ fromFund }) => fromFund === 0)
-    ? asked
-    : settle(Math.max(0, ((await lockBalances(tx, [AUDIT_FUND])).get(AUDIT_FUND) ?? 0) + fund.overdraft))
-  await tx.query(
-    `UPDATE job SET spent = given.spent FROM unnest($1::uuid[], $2::bigint[]) AS given (id, spent)
-     WHERE job.id = given.id AND given.spent > 0`,
-    [settled.map(({ jobId }) => jobId), settled.map(({ spent }) => spent)],
-  )
-  await post(
-    tx,
-    settled.flatMap(({ transfers }) => transfers),
-  )
-  // Behind the post, and so one after the other, like admission (quota.ts).
-  await tx.query(
-    `UPDATE submitter_usage AS usage SET open_segments = greatest(0, usage.open_segments - ended.segments)
-     FROM (
-       SELECT submitter, sum(segments) AS segments FROM job WHERE id = ANY ($1::uuid[]) GROUP BY submitter
-     ) AS ended WHERE usage.submitter = ended.submitter`,
-    [jobIds],
-  )
-  return settled.map(({ transfers: _, ...figures }) => figures)
+  // What a job has spent is its own, whatever the fund adds.
+  await tx.query(SPENT, [asked.map(({ jobId }) => jobId), asked.map(({ spent }) => spent)])
+  // Most jobs take nothing from the fund: only for the others is its balance looked at, and the ledger held.
+  if (asked.every(({ fromFund }) => fromFund === 0)) return asked
+  const has = (await lockBalances(tx, [AUDIT_FUND])).get(AUDIT_FUND) ?? 0
+  return settle(Math.max(0, has + fund.overdraft))
 }
 
 /** Of one job, from its rows: one for each node that it pays. */
 function settlement(
   rows: readonly PaidRow[],
   fund: { readonly left: number; readonly most: number },
-): Settlement & { readonly transfers: readonly Transfer[] } {
+): Settlement {
   const [{ id: jobId, submitter, budget, price }] = rows as [PaidRow]
   let left = budget
   let fromFund = 0

@@ -2,11 +2,21 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestNetwork, type TestNetwork } from '../../test/support/network.ts'
-import { addJob } from '../../test/support/rows.ts'
+import { addJob, settleNow, takeNow } from '../../test/support/rows.ts'
+import type { Tx } from '../store/database.ts'
 import { ensureSubmitter } from './accounts.ts'
-import { deposit, settleJobs, submitterAccount } from './ledger.ts'
+import { deposit, post, submitterAccount } from './ledger.ts'
 import { balances } from './ledger-read.ts'
-import { admit, admitJobs, blobBytes, claimBlob, type NewJob, ownsBlob, type Usage } from './quota.ts'
+import {
+  admit,
+  admitJobs,
+  blobBytes,
+  claimBlob,
+  type NewJob,
+  ownsBlob,
+  takeBudgets,
+  type Usage,
+} from './quota.ts'
 
 let network: TestNetwork
 beforeAll(async () => {
@@ -35,7 +45,9 @@ const newJob = (submitter: string, rest: Partial<NewJob> = {}): NewJob => ({
   segments: 1,
   ...rest,
 })
-const admitted = (jobs: readonly NewJob[], now = NOW) => network.tx((tx) => admitJobs(tx, jobs, { now }))
+const addEnded = (tx: Tx, { jobId: id, submitter, budget, segments }: NewJob) =>
+  addJob(tx, { id, submitter, budget, segments, price: 1, state: 'failed' })
+const admitted = (jobs: readonly NewJob[], now = NOW) => network.tx((tx) => takeNow(tx, jobs, now))
 
 describe('admission', () => {
   test('jobs a minute: as many at once, and one more for each share of a minute that passed', async () => {
@@ -56,15 +68,8 @@ describe('admission', () => {
     const [error] = (await admitted([newJob('open', { segments: 3 })])).values()
     expect(error?.detail).toMatchObject({ quota: 'queuedSegments' })
     await network.tx(async (tx) => {
-      await addJob(tx, {
-        id: job.jobId,
-        submitter: 'open',
-        budget: 10,
-        price: 1,
-        segments: 8,
-        state: 'failed',
-      })
-      await settleJobs(tx, [job.jobId])
+      await addEnded(tx, job)
+      await settleNow(tx, [job.jobId])
     })
     expect((await admitted([newJob('open', { segments: 10 })])).size).toBe(0)
   })
@@ -86,10 +91,42 @@ describe('admission', () => {
     const replicas = [network.db, network.open(), network.open()]
     const outcomes = await Promise.all(
       Array.from({ length: 12 }, (_, i) =>
-        (replicas[i % 3] ?? network.db).tx((tx) => admitJobs(tx, [newJob('race')], { now: NOW })),
+        (replicas[i % 3] ?? network.db).tx((tx) => takeNow(tx, [newJob('race')], NOW)),
       ),
     )
     expect(outcomes.filter((refused) => refused.size === 0)).toHaveLength(4)
+  })
+
+  test('settlements go on beside it, and what they free is counted', async () => {
+    await account('beside', { queuedSegments: 10 })
+    const ended = newJob('beside', { segments: 8 })
+    await admitted([ended])
+    await network.tx(async (tx) => {
+      const fresh = newJob('beside', { segments: 2 })
+      const admission = await admitJobs(tx, [fresh], { now: NOW })
+      await network.open().tx(async (other) => {
+        await addEnded(other, ended)
+        await settleNow(other, [ended.jobId])
+      })
+      await takeBudgets(tx, admission)
+    })
+    expect((await admitted([newJob('beside', { segments: 9 })])).size).toBe(1)
+    expect((await admitted([newJob('beside', { segments: 8 })])).size).toBe(0)
+  })
+
+  test('a balance that was spent meanwhile takes no job', async () => {
+    await account('spent', {}, 15)
+    const taken = network.tx(async (tx) => {
+      const admission = await admitJobs(tx, [newJob('spent')], { now: NOW })
+      expect(admission.refused.size).toBe(0)
+      const spending = { from: submitterAccount('spent'), to: 'stake:'.padEnd(70, '0'), amount: 6 }
+      await network.open().tx((other) => post(other, [{ ...spending, kind: 'stake' }]))
+      await takeBudgets(tx, admission)
+    })
+    await expect(taken).rejects.toMatchObject({ code: 'ledger/insufficient' })
+    expect((await balances(network.db, ['submitter:spent'])).get('submitter:spent')).toBe(9)
+    // Nothing of it counts.
+    expect((await admitted([newJob('spent', { segments: 100, budget: 9 })])).size).toBe(0)
   })
 })
 

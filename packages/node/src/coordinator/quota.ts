@@ -2,21 +2,18 @@
  * Admission: which jobs an account may submit now, by its quotas and its balance.
  *
  * Jobs a minute are a level that each job raises by one and that sinks evenly, so that a quota holds for every minute
- * and not for those of the clock. Open segments are counted here and given back by `settleJobs`.
+ * and not for those of the clock. Open segments are counted here, and freed when their job is settled.
  *
- * Threat: submitters who send more than the network can hold, through many replicas at once. The ledger is held still
- * while usage is read and written, so that two replicas cannot both admit the last job.
+ * One transaction admits at a time, but settlements go on beside it: the ledger is held only at its end, when budgets
+ * are taken (`takeBudgets`). What settles meanwhile gives back segments and credits, so nothing is admitted that may not
+ * be; where something else spent the balance, the transaction fails as a whole and is tried in parts.
+ *
+ * Threat: submitters who send more than the network can hold, through many replicas at once. Usage is read behind the
+ * lock of admission, so that two replicas cannot both admit the last job.
  */
 import { AssayError, type Rejection, reject, type Verdict } from 'assay/core/errors'
 import { type Queryable, statement, type Tx } from '../store/database.ts'
-import {
-  escrowTransfer,
-  type JobEscrow,
-  lockBalances,
-  post,
-  submitterAccount,
-  type Transfer,
-} from './ledger.ts'
+import { escrowTransfer, type JobEscrow, post, submitterAccount, type Transfer } from './ledger.ts'
 
 export interface NewJob extends JobEscrow {
   readonly segments: number
@@ -32,37 +29,56 @@ export interface Usage {
   readonly levelAt: number
 }
 
-interface UsageRow {
+interface AdmissionRow {
   readonly name: string
   readonly jobs_per_minute: number
   readonly queued_segments: number
   readonly open_segments: number
   readonly job_level: number
   readonly level_at: Date
+  readonly balance: number
 }
 
 const MINUTE_MS = 60_000
 
+/** What a transaction admits: budgets that are still to be taken, and what that makes of the usage of accounts. */
+export interface Admission {
+  /** By job: the error to answer with. */
+  readonly refused: ReadonlyMap<string, AssayError>
+  readonly budgets: readonly Transfer[]
+  readonly added: readonly AddedUsage[]
+}
+
+interface AddedUsage {
+  readonly submitter: string
+  /** Beyond those that were open. */
+  readonly segments: number
+  readonly jobLevel: number
+  readonly levelAt: number
+}
+
+const ADMISSION = statement(
+  'admission',
+  `SELECT name, jobs_per_minute, queued_segments, open_segments, job_level, level_at, balance
+   FROM admission($1::text[])`,
+)
+
 /**
- * Admits jobs, in their order, as far as quotas and balances of their submitters go, and takes their budgets into
- * escrow. The others come back with the error to answer them with. Submitters must exist. `now` in Unix milliseconds.
+ * Admits jobs, in their order, as far as quotas and balances of their submitters go, with every other admission held up
+ * until the end of the transaction, which calls `takeBudgets` last. Submitters must exist. `now` in Unix milliseconds.
  */
 export async function admitJobs(
   tx: Tx,
   jobs: readonly NewJob[],
   { now }: { readonly now: number },
-): Promise<ReadonlyMap<string, AssayError>> {
+): Promise<Admission> {
   const names = [...new Set(jobs.map(({ submitter }) => submitter))]
-  const balances = await lockBalances(tx, names.map(submitterAccount))
-  const { rows } = await tx.query<UsageRow>(
-    `SELECT name, jobs_per_minute, queued_segments, coalesce(open_segments, 0) AS open_segments,
-       coalesce(job_level, 0) AS job_level, coalesce(level_at, to_timestamp(0)) AS level_at
-     FROM submitter LEFT JOIN submitter_usage ON submitter = name WHERE name = ANY ($1::text[])`,
-    [names],
-  )
-  const usage = new Map(rows.map((row) => [row.name, usageOf(row)]))
+  const { rows } = await tx.query<AdmissionRow>(ADMISSION, [names])
+  const balances = new Map(rows.map(({ name, balance }) => [submitterAccount(name), balance]))
+  const before = new Map(rows.map((row) => [row.name, usageOf(row)]))
+  const usage = new Map(before)
   const refused = new Map<string, AssayError>()
-  const transfers: Transfer[] = []
+  const budgets: Transfer[] = []
   for (const job of jobs) {
     const admission = admit(usage.get(job.submitter), job, now)
     const escrow = admission.ok ? escrowTransfer(balances, job) : admission
@@ -71,30 +87,55 @@ export async function admitJobs(
       continue
     }
     usage.set(job.submitter, admission.value)
-    transfers.push(escrow.value)
+    budgets.push(escrow.value)
   }
-  if (transfers.length > 0) await writeUsage(tx, usage)
-  await post(tx, transfers)
-  return refused
+  const added = [...usage].flatMap(([submitter, { openSegments, jobLevel, levelAt }]) => {
+    const segments = openSegments - (before.get(submitter)?.openSegments ?? 0)
+    return segments === 0 ? [] : [{ submitter, segments, jobLevel, levelAt }]
+  })
+  return { refused, budgets, added }
 }
 
-async function writeUsage(tx: Tx, usage: ReadonlyMap<string, Usage>): Promise<void> {
-  const all = [...usage.values()]
-  await tx.query(
-    `INSERT INTO submitter_usage (submitter, open_segments, job_level, level_at)
-     SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::timestamptz[])
-     ON CONFLICT (submitter) DO UPDATE SET open_segments = excluded.open_segments, job_level = excluded.job_level,
-       level_at = excluded.level_at`,
-    [
-      [...usage.keys()],
-      all.map(({ openSegments }) => openSegments),
-      all.map(({ jobLevel }) => jobLevel),
-      all.map(({ levelAt }) => new Date(levelAt)),
-    ],
-  )
+// Accounts in one order, and segments added to what settlements left meanwhile.
+const ADD_USAGE = statement(
+  'usage_add',
+  `INSERT INTO submitter_usage (submitter, open_segments, job_level, level_at)
+   SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::timestamptz[])
+     AS given (submitter, segments, job_level, level_at) ORDER BY submitter
+   ON CONFLICT (submitter) DO UPDATE SET open_segments = submitter_usage.open_segments + excluded.open_segments,
+     job_level = excluded.job_level, level_at = excluded.level_at`,
+)
+
+/** Takes the budgets of what was admitted into escrow; 'ledger/insufficient' where a balance was spent meanwhile. */
+export async function takeBudgets(tx: Tx, { budgets, added }: Admission): Promise<void> {
+  await post(tx, budgets)
+  if (added.length === 0) return
+  await tx.query(ADD_USAGE, [
+    added.map(({ submitter }) => submitter),
+    added.map(({ segments }) => segments),
+    added.map(({ jobLevel }) => jobLevel),
+    added.map(({ levelAt }) => new Date(levelAt)),
+  ])
 }
 
-function usageOf(row: UsageRow): Usage {
+const FREE_SEGMENTS = statement(
+  'usage_free',
+  `WITH ended AS (
+     SELECT submitter, sum(segments) AS segments FROM job WHERE id = ANY ($1::uuid[]) GROUP BY submitter
+   ), locked AS (
+     SELECT submitter FROM submitter_usage WHERE submitter IN (SELECT submitter FROM ended)
+     ORDER BY submitter FOR NO KEY UPDATE
+   )
+   UPDATE submitter_usage AS usage SET open_segments = greatest(0, usage.open_segments - ended.segments)
+   FROM ended JOIN locked USING (submitter) WHERE usage.submitter = ended.submitter`,
+)
+
+/** Segments of jobs that ended count no more. Behind the post, like those that are added. */
+export async function freeSegments(tx: Tx, jobIds: readonly string[]): Promise<void> {
+  if (jobIds.length > 0) await tx.query(FREE_SEGMENTS, [jobIds])
+}
+
+function usageOf(row: AdmissionRow): Usage {
   return {
     jobsPerMinute: row.jobs_per_minute,
     queuedSegments: row.queued_segments,

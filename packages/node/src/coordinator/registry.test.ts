@@ -20,7 +20,7 @@ import {
   submitterAccount,
 } from './ledger.ts'
 import { balances, checkBooks } from './ledger-read.ts'
-import { record } from './registry/conduct.ts'
+import { postRecorded, record } from './registry/conduct.ts'
 import { openHeartbeats } from './registry/heartbeats.ts'
 import { openIncidents, settleIncidents } from './registry/incidents.ts'
 import type { Observation } from './registry/node-record.ts'
@@ -222,9 +222,15 @@ describe('life signs', () => {
 
 describe('conduct', () => {
   const see = (observations: readonly Observation[], now = NOW, accepted?: ReadonlyMap<string, number>) =>
-    network.tx((tx) =>
-      record(tx, observations, { policy, now, ...(accepted === undefined ? {} : { accepted }) }),
-    )
+    network.tx(async (tx) => {
+      const recorded = await record(tx, observations, {
+        policy,
+        now,
+        ...(accepted === undefined ? {} : { accepted }),
+      })
+      await postRecorded(tx, recorded)
+      return recorded
+    })
   const clean = (nodeId: string): Observation => ({ nodeId, outcome: 'clean', runtime: 'wasm' })
   const fault = (nodeId: string, once = randomUUID()): Observation => ({
     nodeId,
@@ -309,7 +315,7 @@ describe('conduct', () => {
   })
 
   test('what nodes did that are not registered counts for nothing', async () => {
-    expect(await see([fault(nodeIdOf('unknown'))])).toEqual({ decisions: [], excused: [] })
+    expect(await see([fault(nodeIdOf('unknown'))])).toMatchObject({ decisions: [], excused: [] })
   })
 
   test('many transactions over the same nodes meet in no circle', async () => {
@@ -320,7 +326,7 @@ describe('conduct', () => {
         const db = replicas[worker % 3] ?? network.db
         for (let round = 0; round < 5; round++) {
           const turn = ids.map((_, i) => ids[(i * 5 + worker + round) % ids.length] as string)
-          await db.tx((tx) => record(tx, turn.map(clean), { policy, now: NOW }))
+          await db.tx(async (tx) => postRecorded(tx, await record(tx, turn.map(clean), { policy, now: NOW })))
         }
       }),
     )

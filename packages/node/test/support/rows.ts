@@ -1,6 +1,8 @@
 /** Rows of jobs, runs and nodes as tests need them, without the services that make them. */
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import { DEFAULT_QUOTA, ensureSubmitter } from '../../src/coordinator/accounts.ts'
+import { ensureSubmitter } from '../../src/coordinator/accounts.ts'
+import { type AuditFund, post, type Settlement, settleJobs } from '../../src/coordinator/ledger.ts'
+import { admitJobs, freeSegments, type NewJob, takeBudgets } from '../../src/coordinator/quota.ts'
 import { NEW_REPUTATION } from '../../src/coordinator/trust/reputation-state.ts'
 import type { Tx } from '../../src/store/database.ts'
 
@@ -19,7 +21,7 @@ export interface JobRow {
 }
 
 export async function addJob(tx: Tx, job: JobRow): Promise<void> {
-  await ensureSubmitter(tx, { name: job.submitter, quota: DEFAULT_QUOTA })
+  await ensureSubmitter(tx, { name: job.submitter })
   await tx.query(
     `INSERT INTO job (id, submitter, state, spec, queue, input_cid, segments, priority, first_position, seed_secret,
        seed_commitment, budget, price_per_segment, deadline_at)
@@ -93,4 +95,26 @@ export async function addNode(tx: Tx, node: NodeRow): Promise<string> {
     ],
   )
   return id
+}
+
+/** Admission as intake does it, without the jobs: those that are refused. */
+export async function takeNow(tx: Tx, jobs: readonly NewJob[], now: number) {
+  const admission = await admitJobs(tx, jobs, { now })
+  await takeBudgets(tx, admission)
+  return admission.refused
+}
+
+/** Settles as the end of a job does it: what the jobs came to. */
+export async function settleNow(
+  tx: Tx,
+  jobIds: readonly string[],
+  fund?: AuditFund,
+): Promise<Omit<Settlement, 'transfers'>[]> {
+  const settled = await settleJobs(tx, jobIds, fund)
+  await post(
+    tx,
+    settled.flatMap(({ transfers }) => transfers),
+  )
+  await freeSegments(tx, jobIds)
+  return settled.map(({ transfers: _, ...figures }) => figures)
 }

@@ -14,7 +14,7 @@ import { outputsAgree } from '../life/agreement.ts'
 import { type FactsCache, type JobFacts, jobFacts, segmentInput } from '../life/job-facts.ts'
 import type { Content } from '../life/parts.ts'
 import { runtimeOf } from '../life/queue.ts'
-import { record } from '../registry/conduct.ts'
+import { postRecorded, record } from '../registry/conduct.ts'
 import type { Observation } from '../registry/node-record.ts'
 import type { NodePolicy } from '../registry/policy.ts'
 
@@ -133,11 +133,8 @@ async function write(
     if (count === 0) return false
     // One result is one audit: those that were found right before are not counted again.
     const fresh = observations.filter(({ outcome, isAudited }) => outcome === 'fault' || !isAudited)
-    await record(
-      tx,
-      fresh.map(({ isAudited: _, ...observation }) => observation),
-      { policy, now },
-    )
+    const seen = fresh.map(({ isAudited: _, ...observation }) => observation)
+    await postRecorded(tx, await record(tx, seen, { policy, now }))
     return true
   })
 }

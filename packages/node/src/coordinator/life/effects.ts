@@ -7,8 +7,9 @@
  */
 import { statement, type Tx } from '../../store/database.ts'
 import { append, type NewEvent } from '../events.ts'
-import { settleJobs } from '../ledger.ts'
-import { record } from '../registry/conduct.ts'
+import { post, type Settlement, settleJobs } from '../ledger.ts'
+import { freeSegments } from '../quota.ts'
+import { NOTHING_RECORDED, record } from '../registry/conduct.ts'
 import type { Observation } from '../registry/node-record.ts'
 import type { LifeParts } from './parts.ts'
 
@@ -121,23 +122,27 @@ export async function applyEffects(
     ended.push(...rows.filter(({ state, was }) => state !== was))
     events.push(...rows.flatMap((row) => progressOf(row, accepted)))
   }
-  await append(tx, events)
-  if (observations.length > 0 || runs.size > 0) {
-    await record(tx, observations, { policy, now: now.getTime(), accepted: runs })
-  }
-  const settled = await settleJobs(
-    tx,
-    ended.map(({ id }) => id),
-    policy.auditFund,
-  )
-  const figures = new Map(settled.map(({ jobId, ...rest }) => [jobId, rest]))
-  const endings = ended.map(({ id: jobId, state }): NewEvent => {
-    const { spent = 0, refunded = 0 } = figures.get(jobId) ?? {}
-    const end = state === 'accepted' ? undefined : ends.get(jobId)
-    const why = end === undefined ? {} : { code: end.code, reason: end.reason }
-    return { type: `job.${state}`, jobId, data: { ...why, spent, refunded } }
-  })
-  await append(tx, endings)
+  const recorded =
+    observations.length > 0 || runs.size > 0
+      ? await record(tx, observations, { policy, now: now.getTime(), accepted: runs })
+      : NOTHING_RECORDED
+  const endedIds = ended.map(({ id }) => id)
+  const settled = await settleJobs(tx, endedIds, policy.auditFund)
+  const figures = new Map(settled.map((settlement) => [settlement.jobId, settlement]))
+  const endings = ended.map((row) => endingOf(row, { end: ends.get(row.id), figures: figures.get(row.id) }))
+  const moved = await post(tx, [...recorded.transfers, ...settled.flatMap(({ transfers }) => transfers)])
+  await freeSegments(tx, endedIds)
+  // Ends come last: who reads the events of a job stops there.
+  await append(tx, [...events, ...recorded.eventsOf(moved), ...endings])
+}
+
+function endingOf(
+  { id: jobId, state }: AppliedRow,
+  { end, figures }: { readonly end: JobEnd | undefined; readonly figures: Settlement | undefined },
+): NewEvent {
+  const { spent = 0, refunded = 0 } = figures ?? {}
+  const why = end === undefined || state === 'accepted' ? {} : { code: end.code, reason: end.reason }
+  return { type: `job.${state}`, jobId, data: { ...why, spent, refunded } }
 }
 
 /** Of a job that goes on; its end is told by itself. */

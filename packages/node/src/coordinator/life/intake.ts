@@ -1,9 +1,9 @@
 /**
  * Intake: what a job must fulfil to be taken, and the transaction that takes it.
  *
- * Jobs that come at the same time are taken in one transaction. Quotas and balances of their submitters are read, and
- * budgets go into escrow, with the ledger held still (quota.ts); a job of few segments is cut in the same transaction,
- * one of many step by step behind it (segmentation.ts).
+ * Jobs that come at the same time are taken in one transaction. Quotas and balances of their submitters are read first,
+ * and budgets go into escrow last (quota.ts); a job of few segments is cut in the same transaction, one of many step by
+ * step behind it (segmentation.ts).
  *
  * Threat: specifications come from submitters, parsed and otherwise believed in nothing: what cannot be paid, run or
  * verified is refused with a code before any row is made.
@@ -20,7 +20,7 @@ import { type JobSpec, MAX_SEGMENTS } from 'assay/wire/job'
 import { contentOf } from 'assay/wire/work'
 import { statement, type Tx } from '../../store/database.ts'
 import { append } from '../events.ts'
-import { admitJobs, type BlobNeed, needBlobs } from '../quota.ts'
+import { admitJobs, type BlobNeed, needBlobs, takeBudgets } from '../quota.ts'
 import { type FactsCache, type JobFacts, type JobRow, rememberJob, segmentsOf, taskOf } from './job-facts.ts'
 import type { LifeParts } from './parts.ts'
 import { queueOf } from './queue.ts'
@@ -136,7 +136,7 @@ export async function takeJobs(
   now: Date,
 ): Promise<(JobFacts | AssayError)[]> {
   const refused = await parts.db.tx(async (tx) => {
-    const refused = await admitJobs(
+    const admission = await admitJobs(
       tx,
       jobs.map(({ id: jobId, submitter, segments, spec: { budget } }) => ({
         jobId,
@@ -146,10 +146,11 @@ export async function takeJobs(
       })),
       { now: now.getTime() },
     )
-    const admitted = jobs.filter(({ id }) => !refused.has(id))
+    const admitted = jobs.filter(({ id }) => !admission.refused.has(id))
     if (admitted.length > 0) await insertJobs(tx, admitted)
     await needBlobs(tx, admitted.flatMap(needsOf))
-    return refused
+    await takeBudgets(tx, admission)
+    return admission.refused
   })
   if (refused.size < jobs.length) parts.onWork()
   return jobs.map((job) => refused.get(job.id) ?? rememberJob(parts.cache, rowOf(job)))

@@ -210,7 +210,7 @@ export function createLife(options: LifeOptions): Life {
             await Promise.all(notes.map((item) => decisions.add({ item, now })))
           }),
         )
-        await attempt('ended jobs', () => steps.clearJob(parts))
+        await attempt('ended jobs', () => steps.clearJobs(parts))
         await attempt('old requests', () => steps.forgetOld(parts, now))
       }),
     idle: behind.idle,

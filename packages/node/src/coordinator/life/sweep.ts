@@ -19,6 +19,8 @@ import { OPEN_PLACE, placeAudit, placeRetry, type Reserved } from './roster.ts'
 const BITE = 500
 /** Segments of one bite of a job that is cleared away. */
 const CLEAR_SEGMENTS = 5_000
+/** Jobs that are cleared away together: all but the large ones. */
+const CLEAR_JOBS = 50
 const IDEMPOTENCY_HOURS = 24
 const DELETE_BITE = 5_000
 
@@ -265,44 +267,55 @@ export async function placeAgain(parts: LifeParts, now: Date): Promise<boolean> 
 
 const NEXT_TO_CLEAR = statement(
   'sweep_clear_next',
-  'SELECT id, segmented FROM job WHERE to_clear ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED',
+  `SELECT id, segmented FROM job WHERE to_clear ORDER BY id LIMIT ${CLEAR_JOBS} FOR NO KEY UPDATE SKIP LOCKED`,
 )
 const CLEAR = statement(
   'sweep_clear',
   `UPDATE dispatch SET state = 'cancelled', lease_expires_at = NULL, reserved_until = NULL
-   WHERE job_id = $1 AND segment >= $2 AND segment < $3 AND state IN ('queued', 'leased', 'committed')`,
+   WHERE job_id = ANY ($1::uuid[]) AND segment >= $2 AND segment < $3 AND state IN ('queued', 'leased', 'committed')`,
 )
-const CLEAR_CHECKS = statement(
-  'sweep_clear_checks',
-  `UPDATE verification SET state = 'cancelled', lease_expires_at = NULL
-   WHERE job_id = $1 AND state IN ('queued', 'leased')`,
+const CLEAR_REST = statement(
+  'sweep_clear_rest',
+  `WITH checks AS (
+     UPDATE verification SET state = 'cancelled', lease_expires_at = NULL
+     WHERE job_id = ANY ($1::uuid[]) AND state IN ('queued', 'leased')
+   ), notes AS (
+     DELETE FROM undecided WHERE job_id = ANY ($1::uuid[])
+   )
+   UPDATE job SET to_clear = false WHERE id = ANY ($1::uuid[])`,
 )
 
-/** Takes away what is left of a job that has ended; one bite of segments a transaction. */
-export async function clearJob({ db }: Pick<LifeParts, 'db'>): Promise<boolean> {
-  const job = await db.tx(async (tx) => {
-    const { rows } = await tx.query<{ id: string; segmented: number }>(NEXT_TO_CLEAR)
-    const [job] = rows
-    if (job === undefined) return undefined
-    if (job.segmented <= CLEAR_SEGMENTS) await clearAll(tx, job)
-    return job
-  })
-  if (job === undefined) return false
-  if (job.segmented > CLEAR_SEGMENTS) {
-    // From the start where somebody stopped before: the rows that are cleared already cost little.
-    for (let from = 0; from < job.segmented; from += CLEAR_SEGMENTS) {
-      await db.query(CLEAR, [job.id, from, from + CLEAR_SEGMENTS])
-    }
-    await db.tx((tx) => clearAll(tx, { ...job, segmented: 0 }))
-  }
-  return true
+interface ToClear {
+  readonly id: string
+  readonly segmented: number
 }
 
-async function clearAll(tx: Tx, { id, segmented }: { id: string; segmented: number }): Promise<void> {
-  if (segmented > 0) await tx.query(CLEAR, [id, 0, segmented])
-  await tx.query(CLEAR_CHECKS, [id])
-  await tx.query('DELETE FROM undecided WHERE job_id = $1', [id])
-  await tx.query('UPDATE job SET to_clear = false WHERE id = $1', [id])
+/** Takes away what is left of jobs that have ended: small ones together, a large one in bites of its segments. */
+export async function clearJobs({ db }: Pick<LifeParts, 'db'>): Promise<boolean> {
+  const { cleared, large } = await db.tx(async (tx) => {
+    const { rows } = await tx.query<ToClear>(NEXT_TO_CLEAR)
+    const small = rows.filter(({ segmented }) => segmented <= CLEAR_SEGMENTS / CLEAR_JOBS)
+    // One at least, however large; then alone, and mostly outside of this transaction.
+    const large = small.length === 0 ? rows[0] : undefined
+    const ids = small.map(({ id }) => id)
+    if (ids.length > 0) {
+      await tx.query(CLEAR, [ids, 0, CLEAR_SEGMENTS])
+      await tx.query(CLEAR_REST, [ids])
+    }
+    return { cleared: rows.length, large }
+  })
+  if (large !== undefined) {
+    // From the start where somebody stopped before: the rows that are cleared already cost little.
+    for (let from = 0; from < large.segmented; from += CLEAR_SEGMENTS) {
+      await db.query(CLEAR, [[large.id], from, from + CLEAR_SEGMENTS])
+    }
+    const { id } = large
+    await db.tx(async (tx) => {
+      await lockJobs(tx, [id])
+      await tx.query(CLEAR_REST, [[id]])
+    })
+  }
+  return cleared > 0
 }
 
 const OLD_NOTES = statement(

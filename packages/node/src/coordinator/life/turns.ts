@@ -23,20 +23,20 @@ export interface TurnAsk extends Lane {
   readonly segments: number
 }
 
-const HEADS = statement(
-  'turns_heads',
-  `SELECT lane.queue, lane.priority, (
-     SELECT turn FROM dispatch
-     WHERE state = 'queued' AND queue = lane.queue AND reserved_for = '' AND priority = lane.priority
-     ORDER BY turn LIMIT 1
-   ) AS head
-   FROM unnest($1::text[], $2::smallint[]) AS lane (queue, priority)`,
-)
-const LAST = statement(
-  'turns_last',
-  `SELECT queue, priority, submitter, position
-   FROM unnest($1::text[], $2::smallint[], $3::text[]) AS given (queue, priority, submitter)
-   JOIN queue_position USING (queue, priority, submitter)`,
+const READ = statement(
+  'turns_read',
+  `WITH given AS (
+     SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[]) AS given (queue, priority, submitter)
+   ), lane AS MATERIALIZED (
+     SELECT queue, priority, (
+       SELECT turn FROM dispatch
+       WHERE state = 'queued' AND queue = asked.queue AND reserved_for = '' AND priority = asked.priority
+       ORDER BY turn LIMIT 1
+     ) AS head
+     FROM (SELECT DISTINCT queue, priority FROM given) AS asked
+   )
+   SELECT queue, priority, submitter, coalesce(position, 0) AS position, head
+   FROM given JOIN lane USING (queue, priority) LEFT JOIN queue_position USING (queue, priority, submitter)`,
 )
 const WRITE = statement(
   'turns_write',
@@ -51,30 +51,20 @@ interface Position extends Lane {
   position: number
 }
 
-/** The position of the first segment of each; call it where no other intake can (with the ledger held still). */
+/** The position of the first segment of each; call it where no other intake can (behind the lock of admission). */
 export async function takePositions(tx: Tx, asks: readonly TurnAsk[]): Promise<number[]> {
-  const lanes = [
-    ...new Map(
-      asks.map(({ queue, priority }) => [laneKey({ queue, priority }), { queue, priority }]),
-    ).values(),
-  ]
-  const heads = await tx.query<Lane & { readonly head: number | null }>(HEADS, [
-    lanes.map(({ queue }) => queue),
-    lanes.map(({ priority }) => priority),
-  ])
-  const wanted = distinctPositions(asks)
-  const last = await tx.query<Position>(LAST, columnsOf(wanted))
-  for (const { queue, priority, submitter, position } of last.rows) {
-    const known = wanted.find((other) => positionKey(other) === positionKey({ queue, priority, submitter }))
-    if (known !== undefined) known.position = position
-  }
+  const { rows } = await tx.query<Position & { readonly head: number | null }>(
+    READ,
+    columnsOf(placesOf(asks)),
+  )
+  const positions = rows.map(({ head: _, ...position }) => position)
   const served = new Map(
-    heads.rows.flatMap(({ queue, priority, head }) =>
+    rows.flatMap(({ queue, priority, head }) =>
       head === null ? [] : [[laneKey({ queue, priority }), head * TURN_SEGMENTS] as const],
     ),
   )
-  const firsts = assignPositions(asks, { positions: wanted, served })
-  await tx.query(WRITE, [...columnsOf(wanted), wanted.map(({ position }) => position)])
+  const firsts = assignPositions(asks, { positions, served })
+  await tx.query(WRITE, [...columnsOf(positions), positions.map(({ position }) => position)])
   return firsts
 }
 
@@ -103,22 +93,21 @@ export function laneKey({ queue, priority }: Lane): string {
   return `${priority} ${queue}`
 }
 
-function positionKey(of: Lane & { readonly submitter: string }): string {
+function positionKey(of: Place): string {
   return JSON.stringify([of.queue, of.priority, of.submitter])
 }
 
-function distinctPositions(asks: readonly TurnAsk[]): Position[] {
-  const positions = new Map<string, Position>()
-  for (const { queue, priority, submitter } of asks) {
-    for (const name of [submitter, '']) {
-      const position = { queue, priority, submitter: name, position: 0 }
-      if (!positions.has(positionKey(position))) positions.set(positionKey(position), position)
-    }
-  }
-  return [...positions.values()]
+type Place = Omit<Position, 'position'>
+
+/** Where the asking submitters stand, and where the last of all does: each once. */
+function placesOf(asks: readonly TurnAsk[]): Place[] {
+  const places = asks.flatMap(({ queue, priority, submitter }) =>
+    [submitter, ''].map((name) => ({ queue, priority, submitter: name })),
+  )
+  return [...new Map(places.map((place) => [positionKey(place), place])).values()]
 }
 
-function columnsOf(positions: readonly Position[]): [string[], number[], string[]] {
+function columnsOf(positions: readonly Place[]): [string[], number[], string[]] {
   return [
     positions.map(({ queue }) => queue),
     positions.map(({ priority }) => priority),

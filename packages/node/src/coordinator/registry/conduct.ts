@@ -6,7 +6,7 @@
  * pays out what is held for its node.
  *
  * Call it once in a transaction, with all that was seen, behind the locks of jobs and before `settleJobs`: it locks the
- * nodes by ascending id, then the ledger.
+ * nodes by ascending id. What it moves is posted behind it, with whatever else the transaction posts.
  *
  * Threat: nodes that build up trust and then cheat, cheats that pass for an incident, and faults that are told twice
  * (`once`).
@@ -32,7 +32,14 @@ export interface Recorded {
   readonly decisions: readonly { readonly nodeId: string; readonly decision: Decision }[]
   /** Faults that are an incident of a cohort: nobody was penalised. */
   readonly excused: readonly Observation[]
+  /** Penalties and payouts, to be posted. */
+  readonly transfers: readonly Transfer[]
+  /** What there is to tell once they are: faults with what was taken for them, decisions, excuses. */
+  readonly eventsOf: (moved: readonly Moved[]) => NewEvent[]
 }
+
+/** That nothing was seen. */
+export const NOTHING_RECORDED: Recorded = { decisions: [], excused: [], transfers: [], eventsOf: () => [] }
 
 /** Applies what was seen, in its order; what nodes that are not registered did counts for nothing. */
 export async function record(
@@ -55,18 +62,25 @@ export async function record(
       faults: faults.length,
     })),
   )
-  const moved = await post(tx, [
-    ...changes.flatMap(({ faults }) => faults.flatMap((fault) => penaltyOf(fault, policy))),
-    ...releaseTransfers(changes.filter(({ isPaid }) => isPaid).map(({ node }) => node.nodeId)),
-  ])
-  const events = changes.flatMap((change) => eventsOf(change, moved))
-  await append(tx, [...events, ...[...excused].map(excusedEvent)])
   return {
     decisions: changes.flatMap(({ node, decisions }) =>
       decisions.map((decision) => ({ nodeId: node.nodeId, decision })),
     ),
     excused: [...excused],
+    transfers: [
+      ...changes.flatMap(({ faults }) => faults.flatMap((fault) => penaltyOf(fault, policy))),
+      ...releaseTransfers(changes.filter(({ isPaid }) => isPaid).map(({ node }) => node.nodeId)),
+    ],
+    eventsOf: (moved) => [
+      ...changes.flatMap((change) => eventsOf(change, moved)),
+      ...[...excused].map(excusedEvent),
+    ],
   }
+}
+
+/** Posts what was recorded, and tells of it: for a transaction that moves nothing else. */
+export async function postRecorded(tx: Tx, { transfers, eventsOf }: Recorded): Promise<void> {
+  await append(tx, eventsOf(await post(tx, transfers)))
 }
 
 interface Change {

@@ -8,6 +8,7 @@ import { RECEIPTS } from './005-receipts.ts'
 import { EVIDENCE } from './006-evidence.ts'
 import { CHECKS } from './007-checks.ts'
 import { BLAME } from './008-blame.ts'
+import { ADMISSION } from './009-admission.ts'
 
 export const MIGRATIONS: readonly Migration[] = [
   { name: '001-network', statements: NETWORK },
@@ -18,4 +19,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { name: '006-evidence', statements: EVIDENCE },
   { name: '007-checks', statements: CHECKS },
   { name: '008-blame', statements: BLAME },
+  { name: '009-admission', statements: ADMISSION },
 ]
