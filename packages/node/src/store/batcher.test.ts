@@ -59,24 +59,38 @@ describe('batches', () => {
     expect(sizes()).toEqual([2, 2, 1])
   })
 
-  it('run beside one another only when full, or when an item has waited', async () => {
-    const { batcher, addAll, batches, sizes, until } = gated({ maxItems: 2, concurrency: 2, maxWaitMs: 1e6 })
-    const first = addAll(1)
+  it('of several items keep their distance; one that is full, or follows a single item, starts at once', async () => {
+    const { addAll, batches, sizes, until } = gated({ maxItems: 3, spacingMs: 1e6 })
+    const end = async (count: number) => {
+      await until(count)
+      batches[count - 1]?.end()
+    }
+    const all = [addAll(1)]
+    await end(1)
+    await all[0]
+    all.push(addAll(2, 3))
+    await end(2)
+    await all[1]
+    all.push(addAll(4, 5))
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    expect(sizes()).toEqual([1, 2])
+    all.push(addAll(6))
+    await end(3)
+    expect(await Promise.all(all)).toEqual([[10], [20, 30], [40, 50], [60]])
+  })
+
+  it('that wait for their distance start when it is over', async () => {
+    const { addAll, batches, until } = gated({ spacingMs: 20 })
+    const first = addAll(1, 2)
     await until(1)
-    const second = addAll(2)
-    await new Promise((resolve) => setImmediate(resolve))
-    expect([sizes(), batcher.queued]).toEqual([[1], 1])
-    const third = addAll(3)
+    const started = performance.now()
+    batches[0]?.end()
+    await first
+    const second = addAll(3)
     await until(2)
-    for (const { end } of batches) end()
-    expect([await first, await second, await third, sizes()]).toEqual([[10], [20], [30], [1, 2]])
-    const soon = gated({ maxItems: 2, concurrency: 2, maxWaitMs: 1 })
-    const all = [soon.addAll(1)]
-    await soon.until(1)
-    all.push(soon.addAll(2))
-    await soon.until(2)
-    for (const { end } of soon.batches) end()
-    expect(await Promise.all(all)).toEqual([[10], [20]])
+    expect(performance.now() - started).toBeGreaterThan(5)
+    batches[1]?.end()
+    expect(await second).toEqual([30])
   })
 })
 
@@ -135,7 +149,7 @@ describe('errors', () => {
 
   it('of options are typed', () => {
     const run = async () => []
-    for (const bad of [{ maxItems: 0 }, { maxQueued: 0.5 }, { concurrency: Number.NaN }]) {
+    for (const bad of [{ maxItems: 0 }, { maxQueued: 0.5 }]) {
       expect(() => createBatcher({ maxItems: 1, maxQueued: 1, run, ...bad })).toThrow(AssayError)
     }
   })
@@ -156,16 +170,17 @@ describe('limits', () => {
   })
 
   it('of closing: what was taken ends, nothing new is taken', async () => {
-    const { batcher, addAll, batches, until } = gated({ maxWaitMs: 1e6, concurrency: 2 })
-    const first = addAll(1)
+    const { batcher, addAll, batches, until } = gated({ spacingMs: 1e6 })
+    const first = addAll(0, 1)
     await until(1)
     const second = addAll(2)
     const closed = batcher.close()
     expect(await codeOf(batcher.add(3))).toBe('store/closed')
+    batches[0]?.end()
     await until(2)
-    for (const { end } of batches) end()
+    batches[1]?.end()
     await closed
-    expect([await first, await second]).toEqual([[10], [20]])
+    expect([await first, await second]).toEqual([[0, 10], [20]])
     await batcher.close()
   })
 })

@@ -2,8 +2,9 @@
  * Group commit: calls that come at the same time go to the database in one transaction.
  *
  * While nothing is under way, a call starts at once. While a batch is under way, calls gather, and go together when
- * it ends; so batches grow with the load, and an idle service adds no wait. With more than one batch at a time, a
- * further one starts early once it is full or its first item has waited `maxWaitMs`.
+ * it ends; so batches grow with the load, and an idle service adds no wait. Where calls come together, batches start
+ * `spacingMs` apart: without that, a service at half its load makes as many transactions as its processors can carry,
+ * and every one of them is slow. Who calls alone, one call after the other, never waits for others.
  *
  * Threat: one bad item must not fail those that it travels with. `run` gives such an item an error of its own, or
  * throws; a batch that throws is taken back as a whole, so it is halved and run again until the bad item is alone,
@@ -16,10 +17,8 @@ export interface BatcherOptions<T, R> {
   readonly maxItems: number
   /** Items that may wait; more are refused. */
   readonly maxQueued: number
-  /** Batches at a time; 1 unless told. */
-  readonly concurrency?: number
-  /** How long an item waits for others while other batches are under way; 0 unless told. */
-  readonly maxWaitMs?: number
+  /** From the start of a batch of several items to that of the next, unless that is full; 0 unless told. */
+  readonly spacingMs?: number
   /** One result for each item, in their order; an `Error` in place of a result fails that item alone. */
   readonly run: (items: readonly T[]) => Promise<readonly (R | Error)[]>
   /** Told of each batch: for metrics. */
@@ -52,44 +51,47 @@ interface Entry<T, R> {
 }
 
 export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R> {
-  const { maxItems, maxQueued, concurrency = 1, maxWaitMs = 0, run, onBatch } = options
-  for (const [name, value] of Object.entries({ maxItems, maxQueued, concurrency })) {
+  const { maxItems, maxQueued, spacingMs = 0, run, onBatch } = options
+  for (const [name, value] of Object.entries({ maxItems, maxQueued })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new AssayError('store/options', `expected ${name} to be a whole number from 1 on, got ${value}`)
     }
   }
   let queue: Entry<T, R>[] = []
-  let underWay = 0
+  let isUnderWay = false
   let isScheduled = false
   let timer: ReturnType<typeof setTimeout> | undefined
-  let isOverdue = false
+  let nextAtMs = 0
   let closed: (() => void)[] | undefined
 
-  const mayStart = () =>
-    queue.length > 0 &&
-    underWay < concurrency &&
-    (underWay === 0 || queue.length >= maxItems || isOverdue || closed !== undefined)
-
   const pump = (): void => {
-    while (mayStart()) {
-      const batch = queue.slice(0, maxItems)
-      queue = queue.slice(maxItems)
-      clearTimeout(timer)
-      timer = undefined
-      isOverdue = false
-      underWay += 1
-      void work(batch).finally(() => {
-        underWay -= 1
-        pump()
-      })
+    if (isUnderWay) return
+    if (queue.length === 0) {
+      for (const done of closed?.splice(0) ?? []) done()
+      return
     }
-    if (queue.length > 0 && underWay < concurrency && timer === undefined) {
-      timer = setTimeout(() => {
-        isOverdue = true
+    const waitMs = queue.length >= maxItems || closed !== undefined ? 0 : nextAtMs - performance.now()
+    if (waitMs > 0) {
+      timer ??= setTimeout(() => {
+        timer = undefined
         pump()
-      }, maxWaitMs)
+      }, waitMs)
+      return
     }
-    if (queue.length === 0 && underWay === 0) for (const done of closed?.splice(0) ?? []) done()
+    clearTimeout(timer)
+    timer = undefined
+    start()
+  }
+
+  const start = (): void => {
+    const batch = queue.slice(0, maxItems)
+    queue = queue.slice(maxItems)
+    nextAtMs = batch.length > 1 ? performance.now() + spacingMs : 0
+    isUnderWay = true
+    void work(batch).finally(() => {
+      isUnderWay = false
+      pump()
+    })
   }
 
   const work = async (batch: readonly Entry<T, R>[]): Promise<void> => {

@@ -12,6 +12,7 @@ import { type Queryable, statement } from '../../store/database.ts'
 
 const MAX_BATCH = 500
 const MAX_QUEUED = 20_000
+const SPACING_MS = 15
 /** Printable, without spaces. */
 const KEY = /^[\x21-\x7e]{1,128}$/
 
@@ -66,6 +67,7 @@ export function openReservations(db: Queryable): Reservations {
   const batcher = createBatcher<Item, Json>({
     maxItems: MAX_BATCH,
     maxQueued: MAX_QUEUED,
+    spacingMs: SPACING_MS,
     run: (items) => reserveAll(db, items),
   })
   return {

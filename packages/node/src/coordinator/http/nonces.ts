@@ -14,6 +14,8 @@ import { type Database, statement } from '../../store/database.ts'
 /** Of a batch, and waiting for one: some seconds of the most requests that were measured. */
 const MAX_BATCH = 500
 const MAX_QUEUED = 20_000
+/** Every request of a node waits for its nonce. */
+const SPACING_MS = 15
 
 /** What a nonce is known by. */
 export type NonceUse = Pick<RequestClaim, 'nodeId' | 'nonce' | 'at'>
@@ -37,7 +39,7 @@ export function openNonces(db: Database): Nonces {
   const batcher = createBatcher<NonceUse, boolean>({
     maxItems: MAX_BATCH,
     maxQueued: MAX_QUEUED,
-    concurrency: 2,
+    spacingMs: SPACING_MS,
     run: (claims) => insert(db, claims),
   })
   return {

@@ -12,7 +12,7 @@ import type { Log } from '../../service/log.ts'
 import { type Queryable, statement } from '../../store/database.ts'
 
 /** Between two looks: they cost little, and tell of all that was made meanwhile. */
-const LOOK_PAUSE_MS = 5
+const LOOK_PAUSE_MS = 10
 /** Reservations end by time, and a notification may get lost: a look now and then finds what nobody told of. */
 const IDLE_LOOK_MS = 1_000
 /** Tries under way at once: each is one statement on one connection. */

@@ -43,6 +43,8 @@ const MAX_ANSWERS_AT_ONCE = 32
 const MAX_DECISIONS_AT_ONCE = 256
 /** Beyond it, callers are told to come again: some seconds of work. */
 const MAX_QUEUED = 4096
+/** A transaction of the life of jobs has a dozen statements: some twenty a second carry any load. */
+const SPACING_MS = 50
 /** How old a note must be before the sweep takes it for forgotten. */
 const NOTE_AGE_MS = 2_000
 /** A roster that no sweep has renewed is read again by whoever needs it. */
@@ -231,6 +233,7 @@ function batchOf<T, R>(
   return createBatcher<Timed<T>, R>({
     maxItems,
     maxQueued: MAX_QUEUED,
+    spacingMs: SPACING_MS,
     run: (timed) =>
       run(
         timed.map(({ item }) => item),

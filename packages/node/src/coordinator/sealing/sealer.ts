@@ -31,6 +31,8 @@ const SLICE = 16
 /** Between two looks when there was nothing to do. */
 const IDLE_MS = 200
 const LARGE_IDLE_MS = 1_000
+/** After a batch that was not full: the next one is worth its statements. */
+const GATHER_MS = 100
 
 export interface SealOptions {
   readonly cache: FactsCache
@@ -208,22 +210,28 @@ export interface SealerOptions extends Omit<SealOptions, 'now'> {
   readonly onError: (error: unknown) => void
 }
 
+interface Pace {
+  /** Jobs of a batch that is followed by the next one at once. */
+  readonly full: number
+  readonly idleMs: number
+}
+
 export function openSealer({ db, clock, onSealed, onError, ...options }: SealerOptions): Sealer {
   const thread = openStatementThread()
   const waking = new Set<() => void>()
   let isClosed = false
 
-  async function run(seal: () => Promise<Sealed | null>, idleMs: number): Promise<void> {
+  async function run(seal: () => Promise<Sealed | null>, { full, idleMs }: Pace): Promise<void> {
     while (!isClosed) {
-      let isIdle = true
+      let count = 0
       try {
         const done = await seal()
-        isIdle = done === null || done.sealed + done.failed === 0
-        if (done !== null && !isIdle) onSealed?.(done)
+        count = done === null ? 0 : done.sealed + done.failed
+        if (done !== null && count > 0) onSealed?.(done)
       } catch (error) {
         if (!isClosed) onError(error)
       }
-      if (!isClosed && isIdle) await pause(idleMs)
+      if (!isClosed && count < full) await pause(count === 0 ? idleMs : GATHER_MS)
     }
   }
 
@@ -240,8 +248,8 @@ export function openSealer({ db, clock, onSealed, onError, ...options }: SealerO
   }
 
   const running = Promise.all([
-    run(() => sealBatch(db, { ...options, now: clock() }), IDLE_MS),
-    run(() => sealLarge(db, { ...options, now: clock(), thread }), LARGE_IDLE_MS),
+    run(() => sealBatch(db, { ...options, now: clock() }), { full: BATCH.jobs, idleMs: IDLE_MS }),
+    run(() => sealLarge(db, { ...options, now: clock(), thread }), { full: 1, idleMs: LARGE_IDLE_MS }),
   ])
   const wake = () => {
     for (const end of [...waking]) end()
