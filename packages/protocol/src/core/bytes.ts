@@ -4,7 +4,11 @@
 import { AssayError } from './errors.ts'
 import { clipText } from './inspect.ts'
 
-const HEX = /^(?:[0-9a-f]{2})*$/
+const NO_DIGIT = 16
+/** By byte: its two digits. By character code: the digit that it stands for. */
+const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+const DIGIT_OF_CODE = new Uint8Array(128).fill(NO_DIGIT)
+for (let digit = 0; digit < 16; digit++) DIGIT_OF_CODE[digit.toString(16).charCodeAt(0)] = digit
 /** One foreign character: a search, since a pattern for the whole text overflows the stack at some megabytes. */
 const NOT_BASE64 = /[^A-Za-z0-9+/]/
 const ALPHABET = utf8('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
@@ -53,27 +57,37 @@ export function utf8(text: string): Uint8Array {
 /** `value` as eight bytes, most significant first. `value` is a safe integer >= 0. */
 export function u64be(value: number): Uint8Array {
   const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value))
+  // Division, as bits of numbers end at the 32nd.
+  for (let at = 7, rest = value; rest > 0; at--, rest = Math.floor(rest / 256)) bytes[at] = rest % 256
   return bytes
 }
 
 export function toHex(bytes: Uint8Array): string {
   let text = ''
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0')
+  for (let i = 0; i < bytes.length; i++) text += HEX_OF_BYTE[bytes[i]!]
   return text
 }
 
 /** Strict: lower case, even length. */
 export function fromHex(text: string): Uint8Array {
-  if (!HEX.test(text)) {
-    throw new AssayError(
-      'bytes/malformed',
-      `expected lower-case hexadecimal of even length, got ${clipText(text)}`,
-    )
+  const bytes = new Uint8Array(text.length >> 1)
+  // One bit beyond a digit is set for whatever is none.
+  let foreign = text.length & 1
+  for (let i = 0; i < bytes.length; i++) {
+    const high = digitAt(text, 2 * i)
+    const low = digitAt(text, 2 * i + 1)
+    foreign |= (high | low) & NO_DIGIT
+    bytes[i] = (high << 4) | low
   }
-  const bytes = new Uint8Array(text.length / 2)
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
-  return bytes
+  if (foreign === 0) return bytes
+  throw new AssayError(
+    'bytes/malformed',
+    `expected lower-case hexadecimal of even length, got ${clipText(text)}`,
+  )
+}
+
+function digitAt(text: string, at: number): number {
+  return DIGIT_OF_CODE[text.charCodeAt(at)] ?? NO_DIGIT
 }
 
 /**

@@ -33,14 +33,27 @@ export function tagBlock(tag: string): Uint8Array {
   return block
 }
 
+type Hash = ReturnType<typeof nobleSha256.create>
+const opened = new Map<string, Hash>()
+
+/** A hash that has taken the block of its tag: of short data, that block would be most of the work. */
+function openHash(tag: string): Hash {
+  let hash = opened.get(tag)
+  if (hash === undefined) {
+    hash = nobleSha256.create().update(tagBlock(tag))
+    opened.set(tag, hash)
+  }
+  return hash.clone()
+}
+
 /** SHA-256(SHA-256(tag) ‖ SHA-256(tag) ‖ data). */
 export function tagged(tag: string, data: Uint8Array): Digest {
-  return sha256(concatBytes(tagBlock(tag), data))
+  return openHash(tag).update(data).digest() as Uint8Array as Digest
 }
 
 /** `tagged` over fields, each prefixed with its length as eight bytes, most significant first. */
 export function hashFields(tag: string, fields: readonly Uint8Array[]): Digest {
-  const hash = nobleSha256.create().update(tagBlock(tag))
+  const hash = openHash(tag)
   for (const field of fields) hash.update(u64be(field.length)).update(field)
   return hash.digest() as Uint8Array as Digest
 }

@@ -7,11 +7,11 @@
  * that two replicas may build the same is the price for holding up nobody. A job whose records make no receipt is told
  * so, and holds up no other.
  */
-import { fromHex } from 'assay/core/bytes'
+import { fromBase64, fromHex } from 'assay/core/bytes'
 import { AssayError } from 'assay/core/errors'
 import { type Envelope, sealEnvelope } from 'assay/receipt/envelope'
 import { MAX_JOB_PAYLOAD_BYTES } from 'assay/receipt/job/statement'
-import { logEntryObject, receiptDigest } from 'assay/receipt/log/entry'
+import { logEntryObject, openedReceiptDigest } from 'assay/receipt/log/entry'
 import { signNative } from '../../service/native-signature.ts'
 import { type Database, type Queryable, statement, type Tx } from '../../store/database.ts'
 import { append } from '../events.ts'
@@ -126,8 +126,10 @@ async function makeReceipt(records: ReceiptRecords, { keeper, make }: Making): P
     const { payload, outputRoot, issuedAtMs } = await make(records)
     const limits = { maxBytes: MAX_JOB_PAYLOAD_BYTES }
     const envelope = await sealEnvelope(payload, keeper.key, { ...limits, signer: signNative })
+    const [{ keyid, sig }] = envelope.signatures
+    const receipt = openedReceiptDigest({ payload, keyid, signature: fromBase64(sig) })
     // As `jobLogEntry` has it, which would take the statement.
-    const leaf = logEntryObject.encode({ jobId, receipt: receiptDigest(envelope, limits), issuedAtMs })
+    const leaf = logEntryObject.encode({ jobId, receipt, issuedAtMs })
     return { jobId, envelope, outputRoot: fromHex(outputRoot), leaf }
   } catch (error) {
     if (isAboutRecords(error)) return { jobId, error }

@@ -13,7 +13,7 @@ import { fromHex, utf8 } from '../../core/bytes.ts'
 import { defineObject, type ObjectCodec } from '../../core/codec.ts'
 import { DIGEST_BYTES, type Digest, hashFields } from '../../core/digest.ts'
 import { leafHashes } from '../../core/merkle.ts'
-import { type EnvelopeLimits, PAYLOAD_TYPE, parseEnvelope } from '../envelope.ts'
+import { type EnvelopeLimits, type OpenedEnvelope, PAYLOAD_TYPE, parseEnvelope } from '../envelope.ts'
 
 /** A UUID has 36 characters. */
 export const MAX_JOB_ID = 128
@@ -45,7 +45,11 @@ export const logEntryObject: ObjectCodec<LogEntry> = defineObject<LogEntry>({
 
 /** What the log holds of a receipt; the same for every JSON of one envelope. Throws 'codec/schema', 'bytes/malformed'. */
 export function receiptDigest(envelope: unknown, options: EnvelopeLimits = {}): Digest {
-  const { payload, keyid, signature } = parseEnvelope(envelope, options)
+  return openedReceiptDigest(parseEnvelope(envelope, options))
+}
+
+/** The same of an envelope that the caller has opened, or made. */
+export function openedReceiptDigest({ payload, keyid, signature }: OpenedEnvelope): Digest {
   return hashFields('assay/receipt-digest/v1', [utf8(PAYLOAD_TYPE), payload, fromHex(keyid), signature])
 }
 
