@@ -5,7 +5,7 @@
 import { toHex } from 'assay/core/bytes'
 import { nodeId } from 'assay/core/keys'
 import { commitTrace } from 'assay/method/trace/prover'
-import { hashChunksNatively } from '../hash-chunks.ts'
+import { openHashThread } from '../hash-thread.ts'
 import { hexOf } from './arguments.ts'
 import { type AddCommand, describedCommand, type Outcome, type Session, USAGE_EXIT } from './command.ts'
 import { assertWritable } from './files.ts'
@@ -53,13 +53,15 @@ async function trace(options: Options, session: Session): Promise<Outcome> {
   const started = performance.now()
   const store = fileStore(options.out)
   let elements = 0
+  // It starts while the model runs.
+  const thread = openHashThread()
   const response = await commitTrace(
     graph,
     { runtime, inputs },
     {
       job,
       key,
-      hasher: hashChunksNatively,
+      hasher: thread.hasher,
       store: {
         get: store.get,
         put(position, tensor) {
@@ -70,7 +72,7 @@ async function trace(options: Options, session: Session): Promise<Outcome> {
       },
       onProgress: (done, total) => session.progress('tracing', done, total),
     },
-  )
+  ).finally(thread.close)
   const traceMs = performance.now() - started
   const request = traceRequestOf(job, {
     model: graph.model.cid,

@@ -56,6 +56,9 @@ export function utf8(text: string): Uint8Array {
 
 /** `value` as eight bytes, most significant first. `value` is a safe integer >= 0. */
 export function u64be(value: number): Uint8Array {
+  if (!(Number.isSafeInteger(value) && value >= 0)) {
+    throw new RangeError(`expected a safe integer >= 0, got ${value}`)
+  }
   const bytes = new Uint8Array(8)
   // Division, as bits of numbers end at the 32nd.
   for (let at = 7, rest = value; rest > 0; at--, rest = Math.floor(rest / 256)) bytes[at] = rest % 256

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { goneFrom, OPEN_PLACE, placeAudit, placeRetry, type RosterNode, rosterOf } from './roster.ts'
+import { goneFrom, OPEN_PLACE, placeAudit, placeRetry, type RosterNodes, rosterOf } from './roster.ts'
 
-const node = (operator: string, isTrusted = true): RosterNode => ({ operator, isTrusted, queues: ['wasm'] })
+const node = (operator: string, isTrusted = true): RosterNodes => ({ operator, isTrusted, queues: ['wasm'] })
 const ask = { queue: 'wasm', excluded: [] as string[], avoided: [] as string[], ticket: 0.5 }
 const tickets = Array.from({ length: 1000 }, (_, i) => i / 1000)
 
@@ -64,4 +64,14 @@ it('property: nobody gets what is kept from them', () => {
       expect(free.some((of) => of.operator === operator && (who === 'any' || of.isTrusted))).toBe(true)
     }),
   )
+})
+
+test('nodes that are alike count as many', () => {
+  const one = rosterOf([node('a'), node('b', false), node('a'), node('a'), node('b', false)])
+  expect(
+    rosterOf([
+      { ...node('a'), count: 3 },
+      { ...node('b', false), count: 2 },
+    ]),
+  ).toEqual(one)
 })

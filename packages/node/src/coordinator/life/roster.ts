@@ -21,10 +21,12 @@ const HELD_MS = 1_000
 /** A heartbeat and a half. What runs out after that is written is drawn again, so that a wrong guess costs seconds. */
 const UNHEARD_SECONDS = 15
 
-export interface RosterNode {
+/** Nodes that are alike; one unless told. */
+export interface RosterNodes {
   readonly operator: string
   readonly isTrusted: boolean
   readonly queues: readonly string[]
+  readonly count?: number
 }
 
 /** Operators, one entry for each node, those of one operator side by side. */
@@ -62,14 +64,16 @@ export interface Place {
 
 export const OPEN_PLACE: Place = { reservedFor: '', forMs: null }
 
-export function rosterOf(nodes: readonly RosterNode[]): Roster {
+export function rosterOf(nodes: readonly RosterNodes[]): Roster {
   const entries = new Map<string, { all: string[]; trusted: string[] }>()
-  for (const { operator, isTrusted, queues } of nodes) {
+  for (const { operator, isTrusted, queues, count = 1 } of nodes) {
     for (const queue of queues) {
       const of = entries.get(queue) ?? { all: [], trusted: [] }
-      of.all.push(operator)
-      if (isTrusted) of.trusted.push(operator)
       entries.set(queue, of)
+      for (let i = 0; i < count; i++) {
+        of.all.push(operator)
+        if (isTrusted) of.trusted.push(operator)
+      }
     }
   }
   return new Map(
@@ -147,14 +151,17 @@ export function goneFrom(before: Roster, after: Roster): Reserved[] {
   return gone
 }
 
-// By the clock of the database, which wrote when they were seen.
+// By the clock of the database, which wrote when they were seen. Nodes that are alike make one row: ten thousand rows a
+// second would hold up leases.
 const LOAD = statement(
   'roster_load',
-  `SELECT operator, standing = 'trusted' AS is_trusted, manifest->'workKinds' AS kinds,
-     manifest->'runtimes' AS runtimes, manifest->'chatModels' AS models, ${KEPT_FROM} AS kept_from
-   FROM node WHERE state = 'online' AND NOT away AND last_seen_at > now() - interval '${UNHEARD_SECONDS} seconds'
-     AND role = 'solver' AND standing IN ('probation', 'trusted')
-     AND (resting_until IS NULL OR resting_until <= $1) ORDER BY id`,
+  `SELECT operator, is_trusted, kinds, runtimes, models, kept_from, count(*)::integer AS count FROM (
+     SELECT operator, standing = 'trusted' AS is_trusted, manifest->'workKinds' AS kinds,
+       manifest->'runtimes' AS runtimes, manifest->'chatModels' AS models, ${KEPT_FROM} AS kept_from
+     FROM node WHERE state = 'online' AND NOT away AND last_seen_at > now() - interval '${UNHEARD_SECONDS} seconds'
+       AND role = 'solver' AND standing IN ('probation', 'trusted')
+       AND (resting_until IS NULL OR resting_until <= $1)
+   ) AS there GROUP BY operator, is_trusted, kinds, runtimes, models, kept_from ORDER BY operator`,
 )
 
 interface LoadRow {
@@ -164,15 +171,17 @@ interface LoadRow {
   readonly runtimes: Manifest['runtimes']
   readonly models: Manifest['chatModels'] | null
   readonly kept_from: readonly string[]
+  readonly count: number
 }
 
 /** Of the nodes that get work now, and are there to take it. */
 export async function loadRoster(db: Queryable, now: Date): Promise<Roster> {
   const { rows } = await db.query<LoadRow>(LOAD, [now])
   return rosterOf(
-    rows.map(({ operator, is_trusted: isTrusted, kinds: workKinds, models, ...row }) => {
+    rows.map(({ operator, is_trusted: isTrusted, kinds: workKinds, models, count, ...row }) => {
       const runtimes = runtimesLeft(row.runtimes, row.kept_from)
-      return { operator, isTrusted, queues: queuesOf({ workKinds, runtimes, chatModels: models ?? [] }) }
+      const queues = queuesOf({ workKinds, runtimes, chatModels: models ?? [] })
+      return { operator, isTrusted, queues, count }
     }),
   )
 }

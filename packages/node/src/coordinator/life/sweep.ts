@@ -290,14 +290,16 @@ interface ToClear {
   readonly segmented: number
 }
 
-/** Takes away what is left of jobs that have ended: small ones together, a large one in bites of its segments. */
+/**
+ * Takes away what is left of jobs that have ended: small ones together, and with them one large one, in bites of its
+ * segments behind that transaction.
+ */
 export async function clearJobs({ db }: Pick<LifeParts, 'db'>): Promise<boolean> {
   const { cleared, large } = await db.tx(async (tx) => {
     const { rows } = await tx.query<ToClear>(NEXT_TO_CLEAR)
-    const small = rows.filter(({ segmented }) => segmented <= CLEAR_SEGMENTS / CLEAR_JOBS)
-    // One at least, however large; then alone, and mostly outside of this transaction.
-    const large = small.length === 0 ? rows[0] : undefined
-    const ids = small.map(({ id }) => id)
+    const isSmall = ({ segmented }: ToClear) => segmented <= CLEAR_SEGMENTS / CLEAR_JOBS
+    const ids = rows.filter(isSmall).map(({ id }) => id)
+    const large = rows.find((job) => !isSmall(job))
     if (ids.length > 0) {
       await tx.query(CLEAR, [ids, 0, CLEAR_SEGMENTS])
       await tx.query(CLEAR_REST, [ids])

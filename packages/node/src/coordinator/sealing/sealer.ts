@@ -31,8 +31,8 @@ const SLICE = 16
 /** Between two looks when there was nothing to do. */
 const IDLE_MS = 200
 const LARGE_IDLE_MS = 1_000
-/** After a batch that was not full: the next one is worth its statements. */
-const GATHER_MS = 100
+/** From the start of one batch to that of the next, so that a short one is worth its statements. */
+const SPACING_MS = 100
 
 export interface SealOptions {
   readonly cache: FactsCache
@@ -212,19 +212,14 @@ export interface SealerOptions extends Omit<SealOptions, 'now'> {
   readonly onError: (error: unknown) => void
 }
 
-interface Pace {
-  /** Jobs of a batch that is followed by the next one at once. */
-  readonly full: number
-  readonly idleMs: number
-}
-
 export function openSealer({ db, clock, onSealed, onError, ...options }: SealerOptions): Sealer {
   const thread = openStatementThread()
   const waking = new Set<() => void>()
   let isClosed = false
 
-  async function run(seal: () => Promise<Sealed | null>, { full, idleMs }: Pace): Promise<void> {
+  async function run(seal: () => Promise<Sealed | null>, idleMs: number): Promise<void> {
     while (!isClosed) {
+      const started = performance.now()
       let count = 0
       try {
         const done = await seal()
@@ -233,7 +228,8 @@ export function openSealer({ db, clock, onSealed, onError, ...options }: SealerO
       } catch (error) {
         if (!isClosed) onError(error)
       }
-      if (!isClosed && count < full) await pause(count === 0 ? idleMs : GATHER_MS)
+      const restMs = count === 0 ? idleMs : started + SPACING_MS - performance.now()
+      if (!isClosed && restMs > 0) await pause(restMs)
     }
   }
 
@@ -250,8 +246,8 @@ export function openSealer({ db, clock, onSealed, onError, ...options }: SealerO
   }
 
   const running = Promise.all([
-    run(() => sealBatch(db, { ...options, now: clock() }), { full: BATCH.jobs, idleMs: IDLE_MS }),
-    run(() => sealLarge(db, { ...options, now: clock(), thread }), { full: 1, idleMs: LARGE_IDLE_MS }),
+    run(() => sealBatch(db, { ...options, now: clock() }), IDLE_MS),
+    run(() => sealLarge(db, { ...options, now: clock(), thread }), LARGE_IDLE_MS),
   ])
   const wake = () => {
     for (const end of [...waking]) end()
