@@ -66,7 +66,7 @@ it('property: nobody gets what is kept from them', () => {
   )
 })
 
-test('nodes that are alike count as many', () => {
+it('nodes that are alike count as many', () => {
   const one = rosterOf([node('a'), node('b', false), node('a'), node('a'), node('b', false)])
   expect(
     rosterOf([
