@@ -13,7 +13,7 @@ export const NETWORK = [
      blob_bytes bigint NOT NULL,
      created_at timestamptz NOT NULL DEFAULT now()
    )`,
-  // What counts against a quota, kept by admission and settlement (coordinator/quota.ts, ledger.ts).
+  // What counts against a quota, kept by admission and settlement (coordinator/quota.ts).
   `CREATE TABLE submitter_usage (
      submitter text PRIMARY KEY REFERENCES submitter,
      -- Segments of the jobs that have not ended.
@@ -103,8 +103,9 @@ export const NETWORK = [
   `CREATE INDEX blob_owner_by_submitter ON blob_owner (submitter) INCLUDE (size_bytes)`,
 
   // --- jobs --------------------------------------------------------------------------------------------------------
-  // Who holds the lock of a job's row decides over its dispatches; only leases and their renewal go without. Locks are
-  // taken in the order job, dispatch, verification, node, ledger, each by ascending key.
+  // Who holds the lock of a job's row decides over its dispatches; only leases, their renewal, and clearing away a large
+  // job that has ended go without. Locks are taken in the order admission, job, dispatch, verification, node, ledger,
+  // usage, each by ascending key.
   `CREATE TABLE job (
      id uuid PRIMARY KEY,
      submitter text NOT NULL REFERENCES submitter,
