@@ -23,7 +23,7 @@ const PATIENCE_MS = 2_000
 export const CELL = { state: 0, chunkBytes: 1, count: 2, prefixBytes: 3 } as const
 export const STATE = { starting: 0, idle: 1, asked: 2, done: 3 } as const
 /** A prefix is a byte or two. */
-export const MAX_PREFIX_BYTES = 64
+const MAX_PREFIX_BYTES = 64
 
 export interface SharedMemory {
   readonly cells: Int32Array
