@@ -77,6 +77,8 @@ it('takes a key of its scope, and shows what it does', { timeout: START_MS }, as
   await verifier.stop()
   await machine.close()
   await expect(fetch(`${verifier.statusUrl}/healthz`)).rejects.toThrow()
-  const view = await world.network.admin.client.showNode({ params: { id: verifier.nodeId } })
-  expect(view).toMatchObject({ state: 'offline', manifest: { role: 'verifier', operator: 'examiner' } })
+  // That it leaves is written behind the answer to it.
+  const shown = () => world.network.admin.client.showNode({ params: { id: verifier.nodeId } })
+  await expect.poll(async () => (await shown()).state).toBe('offline')
+  expect(await shown()).toMatchObject({ manifest: { role: 'verifier', operator: 'examiner' } })
 })
