@@ -4,7 +4,8 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -103,7 +104,8 @@ export async function runInChromium({ folder, jobs }, { path }) {
     server.closeAllConnections()
     server.close()
     await ended.catch(() => {})
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+    // Its own processes end a moment after it, and write until then.
+    await rm(profile, { recursive: true, force: true, maxRetries: 10 })
   }
 }
 

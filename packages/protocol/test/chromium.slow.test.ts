@@ -3,7 +3,8 @@
  * same proof and verdicts as here. Skipped where there is no Chromium ($CHROMIUM, or on the PATH).
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -35,7 +36,8 @@ afterEach(async () => {
   }
   server?.closeAllConnections()
   server?.close()
-  if (profile !== undefined) rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+  // Its own processes end a moment after it, and write until then.
+  if (profile !== undefined) await rm(profile, { recursive: true, force: true, maxRetries: 10 })
 })
 
 /** Serves the page; `result` is what the page posts back. */
